@@ -1,0 +1,118 @@
+//! [`Propagating`]: an executor that captures the context at each submit.
+
+use std::{fmt, marker::PhantomData};
+
+use opentelemetry::Context;
+
+use crate::{Propagate, Snapshot};
+
+/// Wraps an executor, so that everything submitted to it runs in the context that is current at its submit.
+///
+/// Use it where a library spawns for you and takes the executor as a parameter. It implements, where `E` does:
+///
+/// - `futures::task::Spawn` and `LocalSpawn`, and so also `SpawnExt` and `LocalSpawnExt` (feature `futures`);
+/// - [`hyper::rt::Executor`] (feature `hyper`).
+///
+/// futures' traits hand over a boxed future of no known type, which can only be wrapped by boxing it once more: one
+/// allocation a submit. hyper's keep the type, and cost none.
+///
+/// It captures the OpenTelemetry context, or what [`capturing`](Self::capturing) says.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::executor::Propagating;
+/// use futures::{executor::LocalPool, task::LocalSpawnExt};
+/// use opentelemetry::Context;
+///
+/// let mut pool = LocalPool::new();
+/// let executor = Propagating::new(pool.spawner());
+///
+/// let _guard = Context::current_with_value("first").attach();
+/// let first = executor.spawn_local_with_handle(async { Context::current().get::<&str>().copied() }).unwrap();
+/// let _guard = Context::current_with_value("second").attach();
+/// let second = executor.spawn_local_with_handle(async { Context::current().get::<&str>().copied() }).unwrap();
+///
+/// let seen = pool.run_until(async { (first.await, second.await) });
+/// assert_eq!(seen, (Some("first"), Some("second")));
+/// ```
+pub struct Propagating<E, S = Context> {
+    executor: E,
+    snapshot: PhantomData<fn() -> S>,
+}
+
+impl<E> Propagating<E> {
+    /// Wraps an executor, to capture the OpenTelemetry context.
+    pub const fn new(executor: E) -> Self {
+        Self::capturing(executor)
+    }
+}
+
+impl<E, S> Propagating<E, S> {
+    /// Wraps an executor, to capture the [`Snapshot`] of your choice:
+    /// `Propagating::<_, (Context, Tenant)>::capturing(executor)`.
+    pub const fn capturing(executor: E) -> Self {
+        Self { executor, snapshot: PhantomData }
+    }
+
+    /// The executor inside, which captures nothing.
+    pub const fn inner(&self) -> &E {
+        &self.executor
+    }
+
+    /// Takes the executor out.
+    pub fn into_inner(self) -> E {
+        self.executor
+    }
+}
+
+impl<E: Clone, S> Clone for Propagating<E, S> {
+    fn clone(&self) -> Self {
+        Self::capturing(self.executor.clone())
+    }
+}
+
+impl<E: fmt::Debug, S> fmt::Debug for Propagating<E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Propagating").field(&self.executor).finish()
+    }
+}
+
+#[cfg(feature = "futures")]
+#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
+impl<E: futures_task::Spawn, S: Snapshot + Send + 'static> futures_task::Spawn for Propagating<E, S> {
+    fn spawn_obj(&self, future: futures_task::FutureObj<'static, ()>) -> Result<(), futures_task::SpawnError> {
+        self.executor.spawn_obj(Box::new(future.with_current::<S>()).into())
+    }
+
+    fn status(&self) -> Result<(), futures_task::SpawnError> {
+        self.executor.status()
+    }
+}
+
+#[cfg(feature = "futures")]
+#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
+impl<E: futures_task::LocalSpawn, S: Snapshot + 'static> futures_task::LocalSpawn for Propagating<E, S> {
+    fn spawn_local_obj(
+        &self,
+        future: futures_task::LocalFutureObj<'static, ()>,
+    ) -> Result<(), futures_task::SpawnError> {
+        self.executor.spawn_local_obj(Box::new(future.with_current::<S>()).into())
+    }
+
+    fn status_local(&self) -> Result<(), futures_task::SpawnError> {
+        self.executor.status_local()
+    }
+}
+
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+impl<E, F, S> hyper::rt::Executor<F> for Propagating<E, S>
+where
+    E: hyper::rt::Executor<crate::WithContext<F, S>>,
+    S: Snapshot,
+{
+    fn execute(&self, future: F) {
+        self.executor.execute(future.with_current::<S>());
+    }
+}

@@ -1,0 +1,53 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod context_ext;
+mod future;
+mod iterator;
+mod propagate;
+#[cfg(feature = "futures")]
+mod sink;
+mod snapshot;
+#[cfg(feature = "futures")]
+mod stream;
+
+pub mod channel;
+#[cfg(any(feature = "futures", feature = "hyper"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "futures", feature = "hyper"))))]
+pub mod executor;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
+pub mod thread;
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+pub mod tokio;
+
+pub use context_ext::ContextExt;
+pub use propagate::{Propagate, WithContext};
+pub use snapshot::{Snapshot, wrap};
+
+/// All of the crate's traits: `use ctxhop::prelude::*;`.
+///
+/// The extension traits come without their names, which many crates share (`SenderExt`, `ScopeExt`); import them from
+/// their modules to name them.
+pub mod prelude {
+    pub use crate::{
+        channel::{SendWithContext as _, TrySendWithContext as _},
+        thread::{BuilderExt as _, ScopeExt as _},
+        {ContextExt, Propagate, Snapshot},
+    };
+
+    #[cfg(feature = "crossbeam-channel")]
+    #[doc(no_inline)]
+    pub use crate::channel::crossbeam::SenderExt as _;
+    #[cfg(feature = "tokio-util")]
+    #[doc(no_inline)]
+    pub use crate::tokio::TaskTrackerExt as _;
+    #[cfg(feature = "tokio")]
+    #[doc(no_inline)]
+    pub use crate::{
+        channel::tokio::SenderExt as _,
+        tokio::{HandleExt as _, JoinSetExt as _, LocalSetExt as _, RuntimeExt as _},
+    };
+}

@@ -1,0 +1,290 @@
+use std::panic::catch_unwind;
+
+use opentelemetry::{Context, ContextGuard};
+
+use crate::Propagate;
+
+/// What can be captured where work is handed over, and attached where it runs.
+///
+/// `ctxhop` is built on this trait alone: a hop *captures* a snapshot, carries it with the work, and *attaches* it
+/// while the work runs. [`Context`] implements it, and everything in this crate uses [`Context`] unless told
+/// otherwise. Tuples of snapshots implement it too, and so may your own type, to make another thread-local travel
+/// the same way.
+///
+/// # Guarantees
+///
+/// An implementation promises, and every hop relies on:
+///
+/// - [`attach`](Self::attach) makes this snapshot current **on this thread** until the guard is dropped, and the drop
+///   brings back what was current before, also when guards are dropped by unwinding.
+/// - The guard is not [`Send`]: it belongs to the thread that it was made on.
+/// - [`clone`](Clone::clone) is cheap, as it happens once a poll: an [`Arc`](std::sync::Arc) rather than a deep copy.
+/// - Neither `capture`, `attach` nor the guard's drop panics: they run in destructors.
+///
+/// # Examples
+///
+/// A closure that runs on another thread, in the context of here:
+///
+/// ```
+/// use ctxhop::Snapshot;
+/// use opentelemetry::Context;
+///
+/// #[derive(Debug, PartialEq)]
+/// struct RequestId(u64);
+///
+/// let _guard = Context::current_with_value(RequestId(7)).attach();
+///
+/// let job = Context::capture().wrap(|| Context::current().get::<RequestId>().map(|id| id.0));
+/// assert_eq!(std::thread::spawn(job).join().unwrap(), Some(7));
+/// ```
+///
+/// A thread-local of your own that travels together with the context:
+///
+/// ```
+/// use ctxhop::{Propagate, Snapshot};
+/// use opentelemetry::Context;
+/// use std::{cell::Cell, marker::PhantomData};
+///
+/// thread_local!(static TENANT: Cell<u32> = const { Cell::new(0) });
+///
+/// #[derive(Clone)]
+/// struct Tenant(u32);
+///
+/// /// Puts the previous tenant back; the raw pointer makes it `!Send`.
+/// struct Reset(u32, PhantomData<*const ()>);
+///
+/// impl Drop for Reset {
+///     fn drop(&mut self) {
+///         TENANT.set(self.0);
+///     }
+/// }
+///
+/// impl Snapshot for Tenant {
+///     type Guard = Reset;
+///     fn capture() -> Self {
+///         Tenant(TENANT.get())
+///     }
+///     fn attach(self) -> Reset {
+///         Reset(TENANT.replace(self.0), PhantomData)
+///     }
+/// }
+///
+/// TENANT.set(42);
+/// let job = (|| TENANT.get()).with_current::<(Context, Tenant)>();
+/// assert_eq!(std::thread::spawn(|| job.run(|f| f())).join().unwrap(), 42);
+/// ```
+pub trait Snapshot: Clone {
+    /// Detaches the snapshot when dropped, on the thread that attached it: a guard must not be [`Send`].
+    ///
+    /// [`Context`]'s is not:
+    ///
+    /// ```compile_fail,E0277
+    /// use ctxhop::Snapshot;
+    /// fn send<T: Send>(_: T) {}
+    /// send(Snapshot::attach(opentelemetry::Context::new()));
+    /// ```
+    ///
+    /// while the snapshot itself is:
+    ///
+    /// ```
+    /// fn send<T: Send>(_: T) {}
+    /// send(opentelemetry::Context::new());
+    /// ```
+    type Guard;
+
+    /// Takes what is current on this thread.
+    fn capture() -> Self;
+
+    /// Makes this snapshot current on this thread until the guard is dropped.
+    ///
+    /// Prefer [`run`](Self::run), [`wrap`](Self::wrap) and [`Propagate`], which cannot forget the guard. Never hold
+    /// a guard across an `.await`: the thread goes on to other tasks, which would see this snapshot.
+    #[must_use = "dropping the guard at once detaches the snapshot"]
+    fn attach(self) -> Self::Guard;
+
+    /// Calls `f` with this snapshot attached, and returns what it returns.
+    ///
+    /// Use it where the work runs, on this thread, now.
+    ///
+    /// # Panics
+    ///
+    /// With `f`'s own panic, after detaching.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::Snapshot;
+    /// use opentelemetry::Context;
+    ///
+    /// let cx = Context::new().with_value("in");
+    /// assert_eq!(cx.run(|| Context::current().get::<&str>().copied()), Some("in"));
+    /// assert_eq!(Context::current().get::<&str>(), None);
+    /// ```
+    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _guard = self.clone().attach();
+        f()
+    }
+
+    /// Wraps a closure that runs once: `f` runs with this snapshot attached, wherever and whenever it is called.
+    ///
+    /// Use it for what any thread pool, scheduler or callback registry takes. If the closure is dropped without being
+    /// called, what it captured is dropped with the snapshot attached. It is [`Send`] when `f` and the snapshot are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::Snapshot;
+    /// use opentelemetry::Context;
+    ///
+    /// let jobs: Vec<Box<dyn FnOnce() -> Option<i32>>> = (0..3)
+    ///     .map(|n| Box::new(Context::new().with_value(n).wrap(|| Context::current().get().copied())) as _)
+    ///     .collect();
+    /// let seen: Vec<_> = jobs.into_iter().map(|job| job()).collect();
+    /// assert_eq!(seen, [Some(0), Some(1), Some(2)]);
+    /// ```
+    #[must_use = "the closure does nothing unless called"]
+    fn wrap<F, R>(self, f: F) -> impl FnOnce() -> R
+    where
+        F: FnOnce() -> R,
+    {
+        let f = f.with_context(self);
+        move || f.run(|f| f())
+    }
+
+    /// Wraps a closure that may be called many times, from several threads if `f` may.
+    ///
+    /// Like [`wrap`](Self::wrap), with one argument (a tuple or `()` for another number). Each call attaches anew.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::Snapshot;
+    /// use opentelemetry::Context;
+    ///
+    /// let handler = Context::new().with_value(2).wrap_fn(|n: i32| Context::current().get::<i32>().map(|cx| cx * n));
+    /// assert_eq!((handler(3), handler(4)), (Some(6), Some(8)));
+    /// ```
+    #[must_use = "the closure does nothing unless called"]
+    fn wrap_fn<F, A, R>(self, f: F) -> impl Fn(A) -> R
+    where
+        F: Fn(A) -> R,
+    {
+        let f = f.with_context(self);
+        move |arg| f.context().run(|| f.inner()(arg))
+    }
+
+    /// Wraps a closure that may be called many times and changes what it captured.
+    ///
+    /// Like [`wrap_fn`](Self::wrap_fn) for [`FnMut`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::Snapshot;
+    /// use opentelemetry::Context;
+    ///
+    /// let mut seen = Vec::new();
+    /// let mut visit = Context::new().with_value("cx").wrap_mut(|n| seen.push((n, Context::current().get::<&str>().copied())));
+    /// visit(1);
+    /// visit(2);
+    /// drop(visit);
+    /// assert_eq!(seen, [(1, Some("cx")), (2, Some("cx"))]);
+    /// ```
+    #[must_use = "the closure does nothing unless called"]
+    fn wrap_mut<F, A, R>(self, f: F) -> impl FnMut(A) -> R
+    where
+        F: FnMut(A) -> R,
+    {
+        let mut f = f.with_context(self);
+        move |arg| {
+            let _guard = f.context().clone().attach();
+            f.inner_mut()(arg)
+        }
+    }
+}
+
+/// Wraps a closure that runs once, to run in the context that is current now: [`Context::capture`]`().wrap(f)`.
+///
+/// Use it for thread pools and schedulers that this crate has no module for. Everything that
+/// [`Snapshot::wrap`] guarantees holds.
+///
+/// [`Context::capture`]: Snapshot::capture
+///
+/// # Examples
+///
+/// ```
+/// use opentelemetry::Context;
+///
+/// let _guard = Context::current_with_value("here").attach();
+/// let job = ctxhop::wrap(|| Context::current().get::<&str>().copied());
+/// assert_eq!(std::thread::spawn(job).join().unwrap(), Some("here"));
+/// ```
+#[must_use = "the closure does nothing unless called"]
+pub fn wrap<F, R>(f: F) -> impl FnOnce() -> R
+where
+    F: FnOnce() -> R,
+{
+    Context::capture().wrap(f)
+}
+
+/// While a thread ends and its thread-locals are being destroyed, there may be no current context any more. Then
+/// `capture` gives an empty context and `attach` does nothing, so that destructors of other thread-locals can still
+/// drop, run and send what this crate has wrapped.
+impl Snapshot for Context {
+    type Guard = Option<ContextGuard>;
+
+    #[inline]
+    fn capture() -> Self {
+        if storage_is_alive() { Context::current() } else { Context::new() }
+    }
+
+    #[inline]
+    fn attach(self) -> Self::Guard {
+        storage_is_alive().then(|| Context::attach(self))
+    }
+}
+
+/// Whether OpenTelemetry's thread-local still lives on this thread; using it after its destruction would panic,
+/// which in a destructor means to abort.
+#[inline]
+fn storage_is_alive() -> bool {
+    STORAGE_IS_ALIVE.try_with(|alive| alive.0).unwrap_or(false)
+}
+
+thread_local! {
+    /// Dies just before OpenTelemetry's thread-local does: thread-locals are destroyed in the reverse order of their
+    /// initialisation, and to initialise this one is to initialise that one first.
+    static STORAGE_IS_ALIVE: Alive = Alive(catch_unwind(|| Context::map_current(|_| ())).is_ok());
+}
+
+struct Alive(bool);
+
+/// Only a thread-local that has something to drop is ever marked as destroyed.
+impl Drop for Alive {
+    fn drop(&mut self) {}
+}
+
+/// Tuples attach left to right and detach right to left.
+macro_rules! impl_for_tuple {
+    ($($member:ident $index:tt),+; $($reversed:ident),+) => {
+        impl<$($member: Snapshot),+> Snapshot for ($($member,)+) {
+            /// In reverse, as a tuple's fields are dropped left to right.
+            type Guard = ($($reversed::Guard,)+);
+
+            fn capture() -> Self {
+                ($($member::capture(),)+)
+            }
+
+            #[allow(non_snake_case, reason = "the bindings are named after the type parameters")]
+            fn attach(self) -> Self::Guard {
+                $(let $member = self.$index.attach();)+
+                ($($reversed,)+)
+            }
+        }
+    };
+}
+
+impl_for_tuple!(A 0; A);
+impl_for_tuple!(A 0, B 1; B, A);
+impl_for_tuple!(A 0, B 1, C 2; C, B, A);
+impl_for_tuple!(A 0, B 1, C 2, D 3; D, C, B, A);

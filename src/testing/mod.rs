@@ -1,0 +1,1 @@
+//! Record spans in memory and look at the traces that they form.
