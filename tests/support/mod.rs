@@ -297,18 +297,23 @@ pub async fn check_future(hop_name: &str, fates: &[Fate], mut hop: impl AsyncFnM
 
 // ---- Messages: every channel -----------------------------------------------------------------------------------------
 
+/// What the matrix sends.
+pub trait Message: Clone + Send + Sync + fmt::Debug + 'static {}
+
+impl<T: Clone + Send + Sync + fmt::Debug + 'static> Message for T {}
+
 /// A way of sending; one row of the channels' matrix.
 pub trait Channel {
     const NAME: &'static str;
 
     /// Sends and receives a message.
-    fn pass<T: Clone + Send + Sync + fmt::Debug + 'static>(message: T) -> ctxhop::WithContext<T>;
+    fn pass<T: Message>(message: T) -> ctxhop::WithContext<T>;
 
     /// Sends a message, and returns the channel with the message in it.
-    fn fill<T: Clone + Send + Sync + fmt::Debug + 'static>(message: T) -> Box<dyn Any>;
+    fn fill<T: Message>(message: T) -> Box<dyn Any>;
 
     /// Sends to a closed channel, and to a full one where there is such a thing, and returns the refused message.
-    fn refuse<T: Clone + Send + Sync + fmt::Debug + 'static>(message: T) -> T;
+    fn refuse<T: Message>(message: T) -> T;
 }
 
 /// Checks a channel, for each given fate and each context: what is sent is a probe, and what is done with it is to run.
@@ -340,11 +345,7 @@ pub fn check_channel<C: Channel>(fates: &[Fate]) {
     }
 }
 
-fn send_message<C: Channel, T: Clone + Send + Sync + fmt::Debug + 'static>(
-    case: &Case,
-    message: T,
-    work: impl FnOnce(T) -> Output,
-) -> Ended {
+fn send_message<C: Channel, T: Message>(case: &Case, message: T, work: impl FnOnce(T) -> Output) -> Ended {
     match case.fate {
         Fate::Refused => {
             let back = case.submit(|| C::refuse(message));
