@@ -4,16 +4,17 @@
 //! finished spans, [`TraceTree`] puts them together and draws them:
 //!
 //! ```
-//! use ctxhop::{Propagate, testing::TraceRecorder};
+//! use ctxhop::testing::TraceRecorder;
 //! use opentelemetry::{Context, trace::{TraceContextExt, Tracer}};
 //!
 //! let recorder = TraceRecorder::new();
 //! let tracer = recorder.tracer("shop");
+//! let order = Context::new().with_span(tracer.start("order"));
+//! let ship = move || drop(tracer.start("ship"));
 //! {
-//!     let _guard = Context::new().with_span(tracer.start("order")).attach();
-//!     let ship = { let tracer = tracer.clone(); || drop(tracer.start("ship")) };
+//!     let _guard = order.attach();
 //!     ctxhop::thread::spawn(ship.clone()).join().unwrap();
-//!     std::thread::spawn(ship).join().unwrap(); // the bare one
+//!     std::thread::spawn(ship).join().unwrap(); // loses the context
 //! }
 //! assert_eq!(recorder.tree().display().durations(false).to_string(), "\
 //! order
