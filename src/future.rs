@@ -13,6 +13,7 @@ impl<F: Future, S: Snapshot> Future for WithContext<F, S> {
     /// # Panics
     ///
     /// With the inner future's own panic; and when polled again after it was ready.
+    #[inline]
     #[track_caller]
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();

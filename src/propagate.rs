@@ -1,4 +1,4 @@
-use std::{fmt, pin::Pin};
+use std::{fmt, mem::needs_drop, pin::Pin};
 
 use opentelemetry::Context;
 use pin_project_lite::pin_project;
@@ -156,6 +156,10 @@ pin_project! {
         S: Snapshot,
     {
         fn drop(this: Pin<&mut Self>) {
+            // Nothing to see the context: not worth attaching it.
+            if !needs_drop::<T>() {
+                return;
+            }
             let mut this = this.project();
             if let Some(context) = this.context.take() {
                 let _guard = context.attach();
@@ -247,11 +251,11 @@ impl<T, S: Snapshot> WithContext<T, S> {
     /// let seen = rx.recv().unwrap().run(|hello| (hello, Context::current().get::<&str>().copied()));
     /// assert_eq!(seen, ("hello", Some("sender")));
     /// ```
+    #[inline]
     #[track_caller]
-    pub fn run<R>(self, f: impl FnOnce(T) -> R) -> R {
-        let (inner, context) = self.into_parts();
-        let _guard = context.attach();
-        f(inner)
+    pub fn run<R>(mut self, f: impl FnOnce(T) -> R) -> R {
+        let _guard = self.context.take().expect(NO_CONTEXT).attach();
+        f(self.inner.take().expect(NO_INNER))
     }
 
     /// Does a message's work in asynchronous code: calls `f` at once, in the context, and binds the future to it.
@@ -285,6 +289,7 @@ impl<T, S: Snapshot> WithContext<T, S> {
     }
 
     /// Calls `f` with the value, in the context as long as there is one.
+    #[inline]
     #[track_caller]
     pub(crate) fn inside<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
         let _guard = self.context.clone().map(S::attach);

@@ -1,4 +1,4 @@
-use std::panic::catch_unwind;
+use std::{cell::Cell, panic::catch_unwind};
 
 use opentelemetry::{Context, ContextGuard};
 
@@ -120,6 +120,7 @@ pub trait Snapshot: Clone {
     /// assert_eq!(cx.run(|| Context::current().get::<&str>().copied()), Some("in"));
     /// assert_eq!(Context::current().get::<&str>(), None);
     /// ```
+    #[inline]
     fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let _guard = self.clone().attach();
         f()
@@ -240,28 +241,52 @@ impl Snapshot for Context {
 
     #[inline]
     fn attach(self) -> Self::Guard {
-        storage_is_alive().then(|| Context::attach(self))
+        if storage_is_alive() { Some(Context::attach(self)) } else { discard(self) }
     }
+}
+
+/// Out of line, so that `attach` can pass `self` on where it lies, rather than keep it for a drop of its own.
+#[cold]
+#[inline(never)]
+fn discard(_: Context) -> Option<ContextGuard> {
+    None
 }
 
 /// Whether OpenTelemetry's thread-local still lives on this thread; using it after its destruction would panic,
 /// which in a destructor means to abort.
 #[inline]
 fn storage_is_alive() -> bool {
-    STORAGE_IS_ALIVE.try_with(|alive| alive.0).unwrap_or(false)
+    STORAGE_IS_ALIVE.get() || watch_storage()
+}
+
+/// The first time on each thread, and once the storage is gone.
+#[cold]
+fn watch_storage() -> bool {
+    STORAGE_WATCH.try_with(|_| STORAGE_IS_ALIVE.get()).unwrap_or(false)
 }
 
 thread_local! {
+    /// Constant and without a destructor, so that to read it is a single load, at any time. Set by its watch alone.
+    static STORAGE_IS_ALIVE: Cell<bool> = const { Cell::new(false) };
+
     /// Dies just before OpenTelemetry's thread-local does: thread-locals are destroyed in the reverse order of their
     /// initialisation, and to initialise this one is to initialise that one first.
-    static STORAGE_IS_ALIVE: Alive = Alive(catch_unwind(|| Context::map_current(|_| ())).is_ok());
+    static STORAGE_WATCH: StorageWatch = StorageWatch::start();
 }
 
-struct Alive(bool);
+struct StorageWatch;
 
-/// Only a thread-local that has something to drop is ever marked as destroyed.
-impl Drop for Alive {
-    fn drop(&mut self) {}
+impl StorageWatch {
+    fn start() -> Self {
+        STORAGE_IS_ALIVE.set(catch_unwind(|| Context::map_current(|_| ())).is_ok());
+        StorageWatch
+    }
+}
+
+impl Drop for StorageWatch {
+    fn drop(&mut self) {
+        STORAGE_IS_ALIVE.set(false);
+    }
 }
 
 /// Tuples attach left to right and detach right to left.

@@ -13,6 +13,7 @@ use crate::{Snapshot, WithContext, propagate::NO_INNER};
 impl<T: Stream, S: Snapshot> Stream for WithContext<T, S> {
     type Item = T::Item;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<T::Item>> {
         let poll = self.as_mut().inside_pinned(|stream| stream.poll_next(task));
         if let Poll::Ready(None) = poll {
@@ -35,6 +36,7 @@ impl<T: FusedStream, S: Snapshot> FusedStream for WithContext<T, S> {
 
 impl<T, S: Snapshot> WithContext<T, S> {
     /// Calls `f` with the pinned value, in the context as long as there is one.
+    #[inline]
     pub(crate) fn inside_pinned<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut T>) -> R) -> R {
         let this = self.project();
         let _guard = this.context.clone().map(S::attach);
