@@ -1,1 +1,33 @@
 //! Record spans in memory and look at the traces that they form.
+//!
+//! A context that is lost at a hop shows as a trace in pieces. [`TraceRecorder`] is a tracer provider that keeps its
+//! finished spans, [`TraceTree`] puts them together and draws them:
+//!
+//! ```
+//! use ctxhop::{Propagate, testing::TraceRecorder};
+//! use opentelemetry::{Context, trace::{TraceContextExt, Tracer}};
+//!
+//! let recorder = TraceRecorder::new();
+//! let tracer = recorder.tracer("shop");
+//! {
+//!     let _guard = Context::new().with_span(tracer.start("order")).attach();
+//!     let ship = { let tracer = tracer.clone(); || drop(tracer.start("ship")) };
+//!     ctxhop::thread::spawn(ship.clone()).join().unwrap();
+//!     std::thread::spawn(ship).join().unwrap(); // the bare one
+//! }
+//! assert_eq!(recorder.tree().display().durations(false).to_string(), "\
+//! order
+//! └─ ship
+//! ship");
+//! ```
+//!
+//! So a test of a service says [`recorder.tree().assert_single_trace()`](TraceTree::assert_single_trace), or compares
+//! the drawing, which is the same in every run, with the expected one.
+
+mod drawing;
+mod recorder;
+mod tree;
+
+pub use drawing::TreeDisplay;
+pub use recorder::TraceRecorder;
+pub use tree::{Parent, TraceNode, TraceTree};
