@@ -21,18 +21,18 @@ pub(crate) trait Hops: 'static {
 
     fn spawn_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> thread::JoinHandle<R>;
 
-    fn send<T: Send>(
+    fn send<T: Send + 'static>(
         tx: &Sender<Self::Message<T>>,
         value: T,
     ) -> impl Future<Output = Result<(), SendError<T>>> + Send;
 
-    fn blocking_send<T: Send>(tx: &Sender<Self::Message<T>>, value: T) -> Result<(), SendError<T>>;
+    fn blocking_send<T: Send + 'static>(tx: &Sender<Self::Message<T>>, value: T) -> Result<(), SendError<T>>;
 
-    fn run<T: Send, R>(message: Self::Message<T>, f: impl FnOnce(T) -> R) -> R;
+    fn run<T: Send + 'static, R>(message: Self::Message<T>, f: impl FnOnce(T) -> R) -> R;
 
     fn run_async<T, F>(message: Self::Message<T>, f: impl FnOnce(T) -> F) -> impl Future<Output = F::Output> + Send
     where
-        T: Send,
+        T: Send + 'static,
         F: Future + Send;
 }
 
@@ -57,24 +57,24 @@ impl Hops for Carried {
         ctxhop::thread::spawn(f)
     }
 
-    fn send<T: Send>(
+    fn send<T: Send + 'static>(
         tx: &Sender<WithContext<T>>,
         value: T,
     ) -> impl Future<Output = Result<(), SendError<T>>> + Send {
         tx.send_with_current_context(value)
     }
 
-    fn blocking_send<T: Send>(tx: &Sender<WithContext<T>>, value: T) -> Result<(), SendError<T>> {
+    fn blocking_send<T: Send + 'static>(tx: &Sender<WithContext<T>>, value: T) -> Result<(), SendError<T>> {
         tx.blocking_send_with_current_context(value)
     }
 
-    fn run<T: Send, R>(message: WithContext<T>, f: impl FnOnce(T) -> R) -> R {
+    fn run<T: Send + 'static, R>(message: WithContext<T>, f: impl FnOnce(T) -> R) -> R {
         message.run(f)
     }
 
     fn run_async<T, F>(message: WithContext<T>, f: impl FnOnce(T) -> F) -> impl Future<Output = F::Output> + Send
     where
-        T: Send,
+        T: Send + 'static,
         F: Future + Send,
     {
         message.run_async(f)
@@ -102,21 +102,21 @@ impl Hops for Bare {
         thread::spawn(f)
     }
 
-    fn send<T: Send>(tx: &Sender<T>, value: T) -> impl Future<Output = Result<(), SendError<T>>> + Send {
+    fn send<T: Send + 'static>(tx: &Sender<T>, value: T) -> impl Future<Output = Result<(), SendError<T>>> + Send {
         tx.send(value)
     }
 
-    fn blocking_send<T: Send>(tx: &Sender<T>, value: T) -> Result<(), SendError<T>> {
+    fn blocking_send<T: Send + 'static>(tx: &Sender<T>, value: T) -> Result<(), SendError<T>> {
         tx.blocking_send(value)
     }
 
-    fn run<T: Send, R>(message: T, f: impl FnOnce(T) -> R) -> R {
+    fn run<T: Send + 'static, R>(message: T, f: impl FnOnce(T) -> R) -> R {
         f(message)
     }
 
     fn run_async<T, F>(message: T, f: impl FnOnce(T) -> F) -> impl Future<Output = F::Output> + Send
     where
-        T: Send,
+        T: Send + 'static,
         F: Future + Send,
     {
         f(message)

@@ -67,7 +67,9 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let (lines, receipts) = match open(&args) {
+    let opened = open(args.file.as_deref())
+        .and_then(|reader| Ok((Lines::new(reader), args.out.as_deref().map(Receipts::create).transpose()?)));
+    let (lines, receipts) = match opened {
         Ok(files) => files,
         Err(error) => {
             complain(format_args!("{error}"));
@@ -95,24 +97,19 @@ fn main() -> ExitCode {
     if summary.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Opens the input, so far that reading has begun, and the output.
-fn open(args: &Args) -> Result<(Lines<Box<dyn BufRead>>, Option<Receipts>), String> {
-    let cannot = |what, path: &Path| {
-        let path = path.display().to_string();
-        move |error: io::Error| format!("cannot {what} {path}: {error}")
+/// Opens what to read, so far that reading has begun.
+fn open(file: Option<&Path>) -> Result<Box<dyn BufRead>, String> {
+    let Some(path) = file else { return Ok(Box::new(SAMPLE)) };
+    let open = || {
+        let mut reader: Box<dyn BufRead> = match path.as_os_str() == "-" {
+            true => Box::new(io::stdin().lock()),
+            false => Box::new(BufReader::new(File::open(path)?)),
+        };
+        // A directory, for one, can be opened but not read.
+        reader.fill_buf()?;
+        io::Result::Ok(reader)
     };
-    let mut reader: Box<dyn BufRead> = match &args.file {
-        None => Box::new(SAMPLE),
-        Some(path) if path.as_os_str() == "-" => Box::new(io::stdin().lock()),
-        Some(path) => Box::new(BufReader::new(File::open(path).map_err(cannot("open", path))?)),
-    };
-    // A directory, for one, can be opened and not read.
-    reader.fill_buf().map_err(cannot("read", args.file.as_deref().unwrap_or(Path::new("the sample"))))?;
-    let receipts = match &args.out {
-        Some(path) => Some(Receipts::create(path).map_err(cannot("create", path))?),
-        None => None,
-    };
-    Ok((Lines::new(reader), receipts))
+    open().map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 fn report(args: &Args, telemetry: &Telemetry, summary: &Summary) -> String {

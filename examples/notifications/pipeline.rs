@@ -21,7 +21,7 @@ use ctxhop::prelude::*;
 use opentelemetry::{
     Context, KeyValue,
     global::{self, BoxedTracer},
-    trace::{SpanBuilder, Status, TraceContextExt, Tracer},
+    trace::{Status, TraceContextExt, Tracer},
 };
 use tokio::{
     runtime::Runtime,
@@ -94,14 +94,11 @@ fn batch<H: Hops>(lines: Lines<impl BufRead>, queue: Sender<H::Message<Job>>) ->
     for (number, line) in lines {
         match line {
             Ok(notification) => {
-                let attributes = [
-                    KeyValue::new("notification.id", notification.id.clone()),
-                    KeyValue::new("notification.channel", notification.channel.name()),
-                ];
+                let cx = span("notification");
+                cx.span().set_attribute(KeyValue::new("notification.id", notification.id.clone()));
+                cx.span().set_attribute(KeyValue::new("notification.channel", notification.channel.name()));
                 let job = Job { notification, read_at: Instant::now() };
-                let sent = span(tracer().span_builder("notification").with_attributes(attributes))
-                    .run(|| H::blocking_send(&queue, job));
-                if sent.is_err() {
+                if cx.run(|| H::blocking_send(&queue, job)).is_err() {
                     break; // No worker is left. Why, its join tells.
                 }
             }
@@ -183,16 +180,12 @@ fn write<H: Hops>(
 }
 
 /// The current context with a new span, which ends when the last clone of this is dropped.
-fn span(span: impl Into<SpanBuilder>) -> Context {
-    Context::current_with_span(tracer().build(span.into()))
+fn span(name: &'static str) -> Context {
+    static TRACER: LazyLock<BoxedTracer> = LazyLock::new(|| global::tracer("notifications"));
+    Context::current_with_span(TRACER.start(name))
 }
 
 /// Marks the current span as failed.
 fn fail(reason: &str) {
     Context::current().span().set_status(Status::error(reason.to_owned()));
-}
-
-fn tracer() -> &'static BoxedTracer {
-    static TRACER: LazyLock<BoxedTracer> = LazyLock::new(|| global::tracer("notifications"));
-    &TRACER
 }

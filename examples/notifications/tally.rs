@@ -28,7 +28,9 @@ struct ChannelTally {
 
 impl Default for ChannelTally {
     fn default() -> Self {
-        Self { failed: 0, latencies: Histogram::new(3).expect("3 significant digits are supported") }
+        let an_hour = 3_600_000_000;
+        let latencies = Histogram::new_with_max(an_hour, 3).expect("3 significant digits are supported");
+        Self { failed: 0, latencies }
     }
 }
 
@@ -104,9 +106,9 @@ struct Receipt<'a> {
 
 impl Receipts {
     /// The file must be a new one, lest it be the input.
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        let file = BufWriter::new(File::create_new(path)?);
-        Ok(Self { path: path.to_owned(), file, written: Ok(()) })
+    pub(crate) fn create(path: &Path) -> Result<Self, String> {
+        let file = File::create_new(path).map_err(|error| format!("cannot create {}: {error}", path.display()))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), written: Ok(()) })
     }
 
     /// After the first error nothing more is written: the notifications go on.
