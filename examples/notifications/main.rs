@@ -57,7 +57,7 @@ struct Args {
     broken: bool,
 
     /// How many notifications to keep the spans of, at most: the first ones. The traces of all are counted
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     keep: u32,
 
     /// Write what became of each notification to this new file, as JSON Lines
@@ -117,11 +117,11 @@ fn report(args: &Args, telemetry: &Telemetry, summary: &Summary) -> String {
     let traces = telemetry.sampler.traces();
     let sent = summary.tally.notifications();
     let drawn = sent.min(args.keep.into());
-    let of = if drawn == sent { format!("all {sent}") } else { format!("the first {drawn} of {sent}") };
+    let which = if drawn == sent { format!("all {sent}") } else { format!("the first {drawn} of {sent}") };
     let counted = if traces == 1 { "1 trace".to_owned() } else { format!("{traces} traces") };
 
     format!(
-        "{tree}\n\n{counted}\nThe tree above shows {of} notifications.\n\n{tally}invalid lines{invalid:>9}\n",
+        "{tree}\n\n{counted}\nDrawn above: {which} notifications.\n\n{tally}invalid lines{invalid:>9}\n",
         tree = tree.display().folded(true),
         tally = summary.tally,
         invalid = summary.invalid,

@@ -39,12 +39,13 @@ use crate::{
     tally::{Receipts, Tally},
 };
 
+/// Each does one notification at a time.
 const WORKERS: usize = 8;
 
 /// Both channels are bounded: a slow writer holds the workers up, they hold the batch up, and memory stays constant.
 const CAPACITY: usize = 64;
 
-pub(crate) struct Job {
+struct Job {
     notification: Notification,
     read_at: Instant,
 }

@@ -63,8 +63,8 @@ impl Telemetry {
 fn otlp(keep: u32) -> Result<BatchSpanProcessor, ExporterBuildError> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
     // Room for all spans that are kept: a queue that overflows drops spans, and a trace with holes looks disconnected.
-    let spans = usize::try_from(keep).unwrap_or(usize::MAX).saturating_mul(4).clamp(64, 1 << 20);
-    let config = BatchConfigBuilder::default().with_max_queue_size(spans + 64).build();
+    let names = 7;
+    let config = BatchConfigBuilder::default().with_max_queue_size(keep as usize * names).build();
     Ok(BatchSpanProcessor::builder(Reporting(exporter)).with_batch_config(config).build())
 }
 
