@@ -81,7 +81,8 @@ impl Hops for Carried {
     }
 }
 
-/// The context stays behind, at each hop.
+/// The context stays behind, at each hop. On the far side is none, and the next span starts a trace of its own; or, which
+/// is worse, a stranger's: here a worker gets the blame for what it could not deliver, and the writer gets the records.
 pub(crate) struct Bare;
 
 impl Hops for Bare {
