@@ -37,16 +37,16 @@ const SAMPLE: &[u8] = include_bytes!("notifications.jsonl");
 #[command(
     name = "notifications",
     after_help = "\
-Each line of FILE is a JSON object, with strings for `id`, `channel` (\"email\" or \"push\"), `to` and `body`; other \
-members are ignored. Blank lines are skipped. A line that is no notification, or longer than 1 MiB, is reported on \
-stderr and counted, and the others go on. Nothing is really sent: the service is simulated, and refuses addresses that \
-it cannot make sense of. Those are reported on stderr, too.
+Each line of FILE is a JSON object, with strings for `id`, `channel` (\"email\" or \"push\"), `to` and
+`body`; other members are ignored. Blank lines are skipped. A line that is no notification, or longer
+than 1 MiB, is reported on stderr and counted, and the others go on. Nothing is really sent: the
+service is simulated, and refuses addresses that it cannot make sense of. Those are reported, too.
 
-With OTEL_EXPORTER_OTLP_ENDPOINT set (to http://localhost:4318, for instance), the spans that are kept are also \
-exported, over OTLP with HTTP and protobuf.
+With OTEL_EXPORTER_OTLP_ENDPOINT set (to http://localhost:4318, for instance), the spans that are kept
+are also exported, over OTLP with HTTP and protobuf.
 
-Exit status: 0 when all lines were read, whatever became of them; 1 when reading or writing stopped half-way; 2 when \
-nothing was done, as an argument is wrong or a file cannot be opened."
+Exit status: 0 when all lines were read, whatever became of them; 1 when reading or writing stopped
+half-way; 2 when nothing was done, as an argument is wrong or a file cannot be opened."
 )]
 struct Args {
     /// JSON Lines to read; "-" is stdin [default: the 200 lines that come with this example]
@@ -56,11 +56,11 @@ struct Args {
     #[arg(long)]
     broken: bool,
 
-    /// How many notifications to keep the spans of, at most: the first ones. The traces of all are counted
+    /// Keep and draw the spans of the first N notifications (1 to 100000); traces are counted over all
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     keep: u32,
 
-    /// Write what became of each notification to this new file, as JSON Lines
+    /// Write what became of each notification to FILE, as JSON Lines; it must not exist yet
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
