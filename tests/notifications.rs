@@ -97,10 +97,10 @@ fn sample_is_one_trace() {
     assert_eq!(run.traces(), 1);
     assert!(run.stdout.lines().any(|line| line == "1 trace"));
     assert!(run.stdout.starts_with("batch "), "one root: {}", run.stdout);
-    for name in ["worker", "writer", "notification", "render", "notify", "record"] {
+    for name in ["worker", "writer", "parse", "notification", "render", "summary", "page", "notify", "record"] {
         assert!(run.stdout.contains(&format!("─ {name} ")), "no {name} in {}", run.stdout);
     }
-    assert!(run.stdout.lines().count() < 40, "it fits on a screen: {}", run.stdout);
+    assert!(run.stdout.lines().count() < 50, "it fits on a screen: {}", run.stdout);
 }
 
 #[test]
@@ -118,9 +118,10 @@ fn bare_hops_disconnect() {
     let run = run(&["--broken"]);
     assert_eq!(run.code, Some(0), "{run:#?}");
     let notifications: u32 = run.row("total").iter().sum();
-    // The batch, the writer, 8 workers; and of each notification what hops make: render and notify. Its record is a
-    // child of the writer, and its failure marks a worker: a stranger's context is worse than none.
-    assert_eq!(run.traces(), 10 + 2 * notifications);
+    // The batch, the writer, 8 workers; each line's parse; and of each notification what hops make: render, summary,
+    // page and notify. Its record is a child of the writer, and its failure marks a worker: a stranger's context is
+    // worse than none.
+    assert_eq!(run.traces(), 10 + 200 + 4 * notifications);
     assert!(run.stdout.contains("─ record ×197 "), "{}", run.stdout);
     assert!(!run.stdout.contains("notification ERROR"), "{}", run.stdout);
 }
@@ -135,7 +136,7 @@ fn what_is_kept_is_bounded_and_what_is_counted_is_not() {
     assert!(carried.stdout.contains("notification ×10 "), "{}", carried.stdout);
 
     let bare = run_on(input.as_bytes(), &["--broken", "--keep", "10"]);
-    assert_eq!(bare.traces(), 10 + 2 * 3000);
+    assert_eq!(bare.traces(), 10 + 5 * 3000);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::thread;
 
 use ctxhop::{WithContext, prelude::*};
+use rayon::prelude::*;
 use tokio::{
     sync::mpsc::{Sender, error::SendError},
     task::JoinHandle,
@@ -20,6 +21,11 @@ pub(crate) trait Hops: 'static {
     fn spawn_blocking<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R>;
 
     fn spawn_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> thread::JoinHandle<R>;
+
+    fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B);
+
+    /// All of them, in parallel, in order.
+    fn map<T: Send, R: Send>(items: Vec<T>, f: impl Fn(T) -> R + Send + Sync) -> Vec<R>;
 
     fn send<T: Send + 'static>(
         tx: &Sender<Self::Message<T>>,
@@ -55,6 +61,14 @@ impl Hops for Carried {
 
     fn spawn_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> thread::JoinHandle<R> {
         ctxhop::thread::spawn(f)
+    }
+
+    fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+        ctxhop::rayon::join(a, b)
+    }
+
+    fn map<T: Send, R: Send>(items: Vec<T>, f: impl Fn(T) -> R + Send + Sync) -> Vec<R> {
+        items.into_par_iter().in_current_context(|items| items.map(f)).collect()
     }
 
     fn send<T: Send + 'static>(
@@ -101,6 +115,14 @@ impl Hops for Bare {
 
     fn spawn_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> thread::JoinHandle<R> {
         thread::spawn(f)
+    }
+
+    fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+        rayon::join(a, b)
+    }
+
+    fn map<T: Send, R: Send>(items: Vec<T>, f: impl Fn(T) -> R + Send + Sync) -> Vec<R> {
+        items.into_par_iter().map(f).collect()
     }
 
     fn send<T: Send + 'static>(tx: &Sender<T>, value: T) -> impl Future<Output = Result<(), SendError<T>>> + Send {

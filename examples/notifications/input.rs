@@ -1,4 +1,4 @@
-//! Reads notifications from JSON Lines, one at a time.
+//! Reads notifications from JSON Lines.
 
 use std::{
     fmt,
@@ -34,13 +34,6 @@ impl Channel {
     }
 }
 
-pub(crate) enum LineError {
-    /// This line is no notification; the next one may be.
-    Invalid(Invalid),
-    /// There is no more to be had of this input.
-    Read(io::Error),
-}
-
 pub(crate) enum Invalid {
     TooLong,
     NotUtf8,
@@ -65,31 +58,15 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// The lines of the input, with their numbers, from 1. Blank ones are skipped, but counted in the numbers.
-pub(crate) struct Lines<R> {
-    reader: R,
-    number: u64,
-    buffer: Vec<u8>,
-    ended: bool,
+/// A line that is not parsed yet.
+pub(crate) struct Line {
+    pub(crate) number: u64,
+    bytes: Vec<u8>,
 }
 
-impl<R: BufRead> Lines<R> {
-    pub(crate) fn new(reader: R) -> Self {
-        Self { reader, number: 0, buffer: Vec::new(), ended: false }
-    }
-
-    /// Reads the next line into the buffer, up to the limit; what of a line is over it is skipped. False at the end.
-    fn read(&mut self) -> io::Result<bool> {
-        self.buffer.clear();
-        (&mut self.reader).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut self.buffer)?;
-        if self.buffer.len() > MAX_LINE && !self.buffer.ends_with(b"\n") {
-            self.reader.skip_until(b'\n')?;
-        }
-        Ok(!self.buffer.is_empty())
-    }
-
-    fn parse(&self) -> Result<Notification, Invalid> {
-        let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
+impl Line {
+    pub(crate) fn parse(&self) -> Result<Notification, Invalid> {
+        let line = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
         if line.len() > MAX_LINE {
             return Err(Invalid::TooLong);
         }
@@ -100,19 +77,42 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
+/// The lines of the input, numbered from 1. Blank ones are skipped, but counted in the numbers. Ends after an error.
+pub(crate) struct Lines<R> {
+    reader: R,
+    number: u64,
+    ended: bool,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self { reader, number: 0, ended: false }
+    }
+
+    /// Reads a line up to the limit; what of it is over the limit is skipped. Empty at the end of the input.
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        (&mut self.reader).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut bytes)?;
+        if bytes.len() > MAX_LINE && !bytes.ends_with(b"\n") {
+            self.reader.skip_until(b'\n')?;
+        }
+        Ok(bytes)
+    }
+}
+
 impl<R: BufRead> Iterator for Lines<R> {
-    type Item = (u64, Result<Notification, LineError>);
+    type Item = io::Result<Line>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
             self.number += 1;
             match self.read() {
-                Ok(true) if self.buffer.trim_ascii().is_empty() => {}
-                Ok(true) => return Some((self.number, self.parse().map_err(LineError::Invalid))),
-                Ok(false) => self.ended = true,
+                Ok(bytes) if bytes.is_empty() => self.ended = true,
+                Ok(bytes) if bytes.trim_ascii().is_empty() => {}
+                Ok(bytes) => return Some(Ok(Line { number: self.number, bytes })),
                 Err(error) => {
                     self.ended = true;
-                    return Some((self.number, Err(LineError::Read(error))));
+                    return Some(Err(error));
                 }
             }
         }

@@ -1,9 +1,11 @@
 //! The pipeline, top-down, with a hop at each arrow:
 //!
 //! ```text
-//! batch ── channel ──▶ 8 workers ──▶ spawn_blocking: render
-//! (main thread)             │  └───▶ spawn: notify
-//!                           └─ channel ──▶ writer (thread): record
+//! batch ──▶ rayon's par_iter: parse
+//! (main thread)
+//!   └─ channel ──▶ 8 workers ──▶ spawn_blocking: render ──▶ rayon's join: summary, page
+//!                    │   └─────▶ spawn: notify
+//!                    └─ channel ──▶ writer (thread): record
 //! ```
 //!
 //! Nothing here mentions a parent: each span is a child of what is current, and the hops see to it that the right thing
@@ -34,7 +36,7 @@ use tokio::{
 use crate::{
     complain,
     hops::Hops,
-    input::{LineError, Lines, Notification},
+    input::{Invalid, Line, Lines, Notification},
     service,
     tally::{Receipts, Tally},
 };
@@ -44,6 +46,9 @@ const WORKERS: usize = 8;
 
 /// Both channels are bounded: a slow writer holds the workers up, they hold the batch up, and memory stays constant.
 const CAPACITY: usize = 64;
+
+/// How many lines are parsed at a time.
+const CHUNK: usize = 64;
 
 struct Job {
     notification: Notification,
@@ -89,28 +94,51 @@ pub(crate) fn run<H: Hops>(runtime: &Runtime, lines: Lines<impl BufRead>, receip
     })
 }
 
-/// Main thread: sends each notification on its way, with a span of its own.
-fn batch<H: Hops>(lines: Lines<impl BufRead>, queue: Sender<H::Message<Job>>) -> (u64, io::Result<()>) {
+/// Main thread: parses some lines at a time, and sends each notification on its way, with a span of its own.
+fn batch<H: Hops>(mut lines: Lines<impl BufRead>, queue: Sender<H::Message<Job>>) -> (u64, io::Result<()>) {
     let mut invalid = 0;
-    for (number, line) in lines {
-        match line {
-            Ok(notification) => {
-                let cx = span("notification");
-                cx.span().set_attribute(KeyValue::new("notification.id", notification.id.clone()));
-                cx.span().set_attribute(KeyValue::new("notification.channel", notification.channel.name()));
-                let job = Job { notification, read_at: Instant::now() };
-                if cx.run(|| H::blocking_send(&queue, job)).is_err() {
-                    break; // No worker is left. Why, its join tells.
+    loop {
+        let (chunk, read) = take(&mut lines, CHUNK);
+        let ended = chunk.len() < CHUNK;
+        for (number, parsed) in H::map(chunk, |line| (line.number, parse(&line))) {
+            match parsed {
+                Ok(notification) => {
+                    let cx = span("notification");
+                    cx.span().set_attribute(KeyValue::new("notification.id", notification.id.clone()));
+                    cx.span().set_attribute(KeyValue::new("notification.channel", notification.channel.name()));
+                    let job = Job { notification, read_at: Instant::now() };
+                    if cx.run(|| H::blocking_send(&queue, job)).is_err() {
+                        return (invalid, read); // No worker is left. Why, its join tells.
+                    }
+                }
+                Err(reason) => {
+                    invalid += 1;
+                    complain(format_args!("line {number}: {reason}"));
                 }
             }
-            Err(LineError::Invalid(reason)) => {
-                invalid += 1;
-                complain(format_args!("line {number}: {reason}"));
-            }
-            Err(LineError::Read(error)) => return (invalid, Err(error)),
+        }
+        if ended {
+            return (invalid, read);
         }
     }
-    (invalid, Ok(()))
+}
+
+/// Up to `count` lines, and the error that kept it from more.
+fn take(lines: &mut Lines<impl BufRead>, count: usize) -> (Vec<Line>, io::Result<()>) {
+    let mut chunk = Vec::with_capacity(count);
+    let read = lines.take(count).try_for_each(|line| line.map(|line| chunk.push(line)));
+    (chunk, read)
+}
+
+/// On rayon's threads.
+fn parse(line: &Line) -> Result<Notification, Invalid> {
+    span("parse").run(|| {
+        let parsed = line.parse();
+        if parsed.is_err() {
+            fail("invalid line");
+        }
+        parsed
+    })
 }
 
 /// Task: delivers one notification after another, each in its own context, and between two of them in the worker's.
@@ -134,11 +162,10 @@ async fn deliver<H: Hops>(
     let notification = Arc::new(notification);
     let result = async {
         let source = Arc::clone(&notification);
-        let content = H::spawn_blocking(move || span("render").run(|| service::render(&source)))
-            .await
-            .map_err(|error| format!("render: {error}"))?;
+        let (summary, page) =
+            H::spawn_blocking(move || render::<H>(&source)).await.map_err(|error| format!("render: {error}"))?;
         let target = Arc::clone(&notification);
-        H::spawn(notify(target, content)).await.map_err(|error| format!("notify: {error}"))?
+        H::spawn(notify(target, summary, page)).await.map_err(|error| format!("notify: {error}"))?
     }
     .await;
     if let Err(reason) = &result {
@@ -147,10 +174,20 @@ async fn deliver<H: Hops>(
     H::send(results, Outcome { notification, result, read_at }).await.map_err(Box::new)
 }
 
+/// On a thread that may block, and from there on rayon's.
+fn render<H: Hops>(notification: &Notification) -> (String, String) {
+    span("render").run(|| {
+        H::join(
+            || span("summary").run(|| service::summary(notification)),
+            || span("page").run(|| service::page(notification)),
+        )
+    })
+}
+
 /// Calls the service.
-async fn notify(target: Arc<Notification>, content: String) -> Result<(), String> {
+async fn notify(target: Arc<Notification>, summary: String, page: String) -> Result<(), String> {
     let call = async {
-        let result = service::notify(target.channel, &target.to, &content).await;
+        let result = service::notify(target.channel, &target.to, &summary, &page).await;
         if let Err(reason) = &result {
             fail(reason);
         }

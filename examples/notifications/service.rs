@@ -4,33 +4,34 @@ use std::fmt::Write as _;
 
 use crate::input::{Channel, Notification};
 
-/// What a lock screen shows of a push notification.
-const PUSH_LENGTH: usize = 110;
+/// What a lock screen, or the line of an inbox, shows.
+const SUMMARY_LENGTH: usize = 110;
 
-/// Makes of the body what the channel shows: a page for an email, a few words for a push.
-pub(crate) fn render(notification: &Notification) -> String {
-    match notification.channel {
-        Channel::Email => {
-            let mut page = String::from("<!doctype html>\n");
-            for paragraph in notification.body.split("\n\n") {
-                let text = paragraph.replace('&', "&amp;").replace('<', "&lt;").replace('\n', "<br>");
-                let _ = writeln!(page, "<p>{text}</p>");
-            }
-            page
-        }
-        Channel::Push => match notification.body.char_indices().nth(PUSH_LENGTH) {
-            Some((end, _)) => format!("{}…", &notification.body[..end]),
-            None => notification.body.clone(),
-        },
+/// A few words of the body: the text of a push, the subject of an email.
+pub(crate) fn summary(notification: &Notification) -> String {
+    let body = &notification.body;
+    match body.char_indices().nth(SUMMARY_LENGTH) {
+        Some((end, _)) => format!("{}…", &body[..end]),
+        None => body.clone(),
     }
 }
 
+/// The body as a page: what an email shows, or a push when it is opened.
+pub(crate) fn page(notification: &Notification) -> String {
+    let mut page = String::from("<!doctype html>\n");
+    for paragraph in notification.body.split("\n\n") {
+        let text = paragraph.replace('&', "&amp;").replace('<', "&lt;").replace('\n', "<br>");
+        let _ = writeln!(page, "<p>{text}</p>");
+    }
+    page
+}
+
 /// Accepts a message for delivery, or says why not.
-pub(crate) async fn notify(channel: Channel, to: &str, content: &str) -> Result<(), String> {
+pub(crate) async fn notify(channel: Channel, to: &str, summary: &str, _page: &str) -> Result<(), String> {
     // The way there, and back. A task that yields may go on on another thread: the context must follow it there.
     tokio::task::yield_now().await;
     let answer = match channel {
-        _ if content.trim().is_empty() => Err("nothing to say"),
+        _ if summary.trim().is_empty() => Err("nothing to say"),
         Channel::Email => accept_email(to),
         Channel::Push => accept_token(to),
     };

@@ -63,7 +63,7 @@ impl Telemetry {
 fn otlp(keep: u32) -> Result<BatchSpanProcessor, ExporterBuildError> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
     // Room for all spans that are kept: a queue that overflows drops spans, and a trace with holes looks disconnected.
-    let names = 7;
+    let names = 9;
     let config = BatchConfigBuilder::default().with_max_queue_size(keep as usize * names).build();
     Ok(BatchSpanProcessor::builder(Reporting(exporter)).with_batch_config(config).build())
 }
