@@ -15,6 +15,9 @@ pub mod channel;
 #[cfg(any(feature = "futures", feature = "hyper"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "futures", feature = "hyper"))))]
 pub mod executor;
+#[cfg(feature = "rayon")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
+pub mod rayon;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
@@ -41,6 +44,9 @@ pub mod prelude {
     #[cfg(feature = "crossbeam-channel")]
     #[doc(no_inline)]
     pub use crate::channel::crossbeam::SenderExt as _;
+    #[cfg(feature = "rayon")]
+    #[doc(no_inline)]
+    pub use crate::rayon::{ParallelIteratorExt as _, ScopeExt as _, ScopeFifoExt as _, ThreadPoolExt as _};
     #[cfg(feature = "tokio-util")]
     #[doc(no_inline)]
     pub use crate::tokio::TaskTrackerExt as _;

@@ -26,7 +26,7 @@ impl<T> TrySendWithContext<T> for &Sender<WithContext<T>> {
     }
 }
 
-/// Sends of [`crossbeam_channel::Sender`](Sender) that wait for some time.
+/// Sends of [`crossbeam_channel::Sender`] that wait for some time.
 ///
 /// # Examples
 ///

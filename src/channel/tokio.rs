@@ -14,7 +14,7 @@ use ::tokio::sync::{
 use super::{SendWithContext, TrySendWithContext};
 use crate::{Propagate, WithContext};
 
-/// Sends of [`tokio::sync::mpsc::Sender`](Sender) that wait for room.
+/// Sends of [`tokio::sync::mpsc::Sender`] that wait for room.
 ///
 /// # Examples
 ///

@@ -1,1 +1,34 @@
 //! Record spans in memory and look at the traces that they form.
+//!
+//! A context that is lost at a hop shows as a trace in pieces. [`TraceRecorder`] is a tracer provider that keeps its
+//! finished spans, [`TraceTree`] puts them together and draws them:
+//!
+//! ```
+//! use ctxhop::testing::TraceRecorder;
+//! use opentelemetry::{Context, trace::{TraceContextExt, Tracer}};
+//!
+//! let recorder = TraceRecorder::new();
+//! let tracer = recorder.tracer("shop");
+//! let order = Context::new().with_span(tracer.start("order"));
+//! let ship = move || drop(tracer.start("ship"));
+//! {
+//!     let _guard = order.attach();
+//!     ctxhop::thread::spawn(ship.clone()).join().unwrap();
+//!     std::thread::spawn(ship).join().unwrap(); // loses the context
+//! }
+//! assert_eq!(recorder.tree().display().durations(false).to_string(), "\
+//! order
+//! └─ ship
+//! ship");
+//! ```
+//!
+//! So a test of a service says [`recorder.tree().assert_single_trace()`](TraceTree::assert_single_trace), or compares
+//! the drawing, which is the same in every run, with the expected one.
+
+mod drawing;
+mod recorder;
+mod tree;
+
+pub use drawing::TreeDisplay;
+pub use recorder::TraceRecorder;
+pub use tree::{Parent, TraceNode, TraceTree};

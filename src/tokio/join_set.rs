@@ -5,7 +5,7 @@ use ::tokio::{
 
 use crate::{Propagate, wrap};
 
-/// Spawns of [`tokio::task::JoinSet`](JoinSet) that carry the context.
+/// Spawns of [`tokio::task::JoinSet`] that carry the context.
 ///
 /// Each method panics as its original does: outside a runtime, or outside a [`LocalSet`] for `spawn_local`.
 ///

@@ -2,7 +2,7 @@ use ::tokio::task::{JoinHandle, LocalSet};
 
 use crate::Propagate;
 
-/// Spawns of [`tokio::task::LocalSet`](LocalSet) that carry the context.
+/// Spawns of [`tokio::task::LocalSet`] that carry the context.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! [`tokio`](::tokio), with the current context in every task.
+//! [`tokio`], with the current context in every task.
 //!
 //! Free functions are drop-in: change `tokio::spawn` to `ctxhop::tokio::spawn`. Methods have the original's name with
 //! `_with_current_context` behind it.
@@ -39,11 +39,11 @@ use ::tokio::task::{self, JoinHandle};
 
 use crate::{Propagate, wrap};
 
-/// [`tokio::spawn`](::tokio::spawn), with the context that is current now.
+/// [`tokio::spawn`], with the context that is current now.
 ///
 /// # Panics
 ///
-/// As [`tokio::spawn`](::tokio::spawn): outside a runtime.
+/// As [`tokio::spawn`]: outside a runtime.
 ///
 /// # Examples
 ///
@@ -67,11 +67,11 @@ where
     task::spawn(future.with_current_context())
 }
 
-/// [`tokio::task::spawn_blocking`](task::spawn_blocking), with the context that is current now.
+/// [`tokio::task::spawn_blocking`], with the context that is current now.
 ///
 /// # Panics
 ///
-/// As [`tokio::task::spawn_blocking`](task::spawn_blocking): outside a runtime.
+/// As [`tokio::task::spawn_blocking`]: outside a runtime.
 ///
 /// # Examples
 ///
@@ -95,11 +95,11 @@ where
     task::spawn_blocking(wrap(f))
 }
 
-/// [`tokio::task::spawn_local`](task::spawn_local), with the context that is current now.
+/// [`tokio::task::spawn_local`], with the context that is current now.
 ///
 /// # Panics
 ///
-/// As [`tokio::task::spawn_local`](task::spawn_local): outside a [`LocalSet`](task::LocalSet) or local runtime.
+/// As [`tokio::task::spawn_local`]: outside a [`LocalSet`](task::LocalSet) or local runtime.
 ///
 /// # Examples
 ///

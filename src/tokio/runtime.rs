@@ -5,7 +5,7 @@ use ::tokio::{
 
 use crate::{Propagate, wrap};
 
-/// Spawns of [`tokio::runtime::Handle`](Handle) that carry the context.
+/// Spawns of [`tokio::runtime::Handle`] that carry the context.
 ///
 /// # Examples
 ///
@@ -56,7 +56,7 @@ impl HandleExt for Handle {
     }
 }
 
-/// Spawns of [`tokio::runtime::Runtime`](Runtime) that carry the context.
+/// Spawns of [`tokio::runtime::Runtime`] that carry the context.
 ///
 /// # Examples
 ///

@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{Propagate, wrap};
 
-/// Spawns of [`tokio_util::task::TaskTracker`](TaskTracker) that carry the context.
+/// Spawns of [`tokio_util::task::TaskTracker`] that carry the context.
 ///
 /// Each method panics as its original does: outside a runtime, or outside a [`LocalSet`] for `spawn_local`. For
 /// [`TaskTracker::track_future`], bind the context by hand: `tracker.track_future(fut.with_current_context())`.

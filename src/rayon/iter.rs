@@ -1,0 +1,265 @@
+//! `WithContext` is a parallel iterator when its value is one.
+//!
+//! rayon splits an iterator into leaves and runs each on one thread from its beginning to its end, so the context is
+//! attached once a leaf. In consumer mode (`drive…`), the leaf is a folder, which lives from `into_folder` to `complete`
+//! on one thread, and holds the guard. In producer mode (`with_producer`), the leaf is `fold_with`, or an iterator made
+//! by `into_iter`, which holds the guard. See rayon's `iter/plumbing/README.md` for the two modes.
+
+use ::rayon::iter::{
+    IndexedParallelIterator, ParallelIterator,
+    plumbing::{Consumer, Folder, Producer, ProducerCallback, Reducer, UnindexedConsumer},
+};
+use opentelemetry::Context;
+
+use crate::{Propagate, Snapshot, WithContext};
+
+/// `in_current_context`, on every parallel iterator.
+pub trait ParallelIteratorExt: ParallelIterator {
+    /// Runs a whole chain of adaptors, and what consumes it, in the context that is current now.
+    ///
+    /// Use it unless you know that [`with_current_context`](Propagate::with_current_context) is enough. That one is an
+    /// adaptor: at the head of a chain it covers the closures of most adaptors behind it, but not those behind `chunks`,
+    /// on the far side of `chain` or for the inner items of `flat_map` and `flatten`; at the tail it covers what is
+    /// before it, except the outer closure of `flat_map`, and what consumes the chain. This method puts it at both ends,
+    /// and no closure escapes.
+    ///
+    /// # Guarantees
+    ///
+    /// - In every closure exactly this context is current, also when it is empty, on whichever thread it runs.
+    /// - It is attached once for each piece that rayon splits the work into, not for each item.
+    /// - Lengths, order, splitting and results are those of the bare chain. A panic arrives as rayon delivers it, and
+    ///   leaves the workers clean.
+    /// - Items that rayon drops without processing them, after a `find_any` was successful or an item panicked, may be
+    ///   dropped outside the context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::prelude::*;
+    /// use opentelemetry::Context;
+    /// use rayon::prelude::*;
+    ///
+    /// let _guard = Context::current_with_value(10).attach();
+    /// let sum: i32 = (1..5)
+    ///     .into_par_iter()
+    ///     .in_current_context(|it| {
+    ///         it.chunks(2).map(|chunk| chunk.iter().sum::<i32>() * Context::current().get::<i32>().unwrap())
+    ///     })
+    ///     .sum();
+    /// assert_eq!(sum, 100);
+    /// ```
+    fn in_current_context<F, I>(self, chain: F) -> WithContext<I>
+    where
+        F: FnOnce(WithContext<Self>) -> I,
+        I: ParallelIterator,
+    {
+        self.in_context(Context::capture(), chain)
+    }
+
+    /// Runs a whole chain of adaptors, and what consumes it, in the given context or other [`Snapshot`].
+    ///
+    /// Like [`in_current_context`](Self::in_current_context).
+    fn in_context<S, F, I>(self, context: S, chain: F) -> WithContext<I, S>
+    where
+        S: Snapshot + Send,
+        F: FnOnce(WithContext<Self, S>) -> I,
+        I: ParallelIterator,
+    {
+        chain(self.with_context(context.clone())).with_context(context)
+    }
+}
+
+impl<I: ParallelIterator> ParallelIteratorExt for I {}
+
+#[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
+impl<I: ParallelIterator, S: Snapshot + Send> ParallelIterator for WithContext<I, S> {
+    type Item = I::Item;
+
+    fn drive_unindexed<C: UnindexedConsumer<I::Item>>(self, consumer: C) -> C::Result {
+        let (iter, context) = self.into_parts();
+        iter.drive_unindexed(Bound { base: consumer, context })
+    }
+
+    fn opt_len(&self) -> Option<usize> {
+        self.inner().opt_len()
+    }
+}
+
+#[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
+impl<I: IndexedParallelIterator, S: Snapshot + Send> IndexedParallelIterator for WithContext<I, S> {
+    fn len(&self) -> usize {
+        self.inner().len()
+    }
+
+    fn drive<C: Consumer<I::Item>>(self, consumer: C) -> C::Result {
+        let (iter, context) = self.into_parts();
+        iter.drive(Bound { base: consumer, context })
+    }
+
+    fn with_producer<CB: ProducerCallback<I::Item>>(self, callback: CB) -> CB::Output {
+        let (iter, context) = self.into_parts();
+        iter.with_producer(Bound { base: callback, context })
+    }
+}
+
+/// A part of the plumbing that hands the context on to the parts that it makes.
+struct Bound<B, S> {
+    base: B,
+    context: S,
+}
+
+impl<T, CB: ProducerCallback<T>, S: Snapshot + Send> ProducerCallback<T> for Bound<CB, S> {
+    type Output = CB::Output;
+
+    fn callback<P: Producer<Item = T>>(self, producer: P) -> CB::Output {
+        self.base.callback(BoundProducer(producer.with_context(self.context)))
+    }
+}
+
+// ---- Producer mode ---------------------------------------------------------------------------------------------------
+
+/// A `WithContext`, so that the items of a producer that is dropped unused are dropped inside.
+struct BoundProducer<P, S: Snapshot>(WithContext<P, S>);
+
+impl<P: Producer, S: Snapshot + Send> Producer for BoundProducer<P, S> {
+    type Item = P::Item;
+    type IntoIter = Attached<P::IntoIter, S::Guard>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let (base, context) = self.0.into_parts();
+        let guard = context.attach();
+        Attached { base: base.into_iter(), guard }
+    }
+
+    fn min_len(&self) -> usize {
+        self.0.inner().min_len()
+    }
+
+    fn max_len(&self) -> usize {
+        self.0.inner().max_len()
+    }
+
+    fn split_at(self, index: usize) -> (Self, Self) {
+        let (base, context) = self.0.into_parts();
+        let (left, right) = base.split_at(index);
+        (Self(left.with_context(context.clone())), Self(right.with_context(context)))
+    }
+
+    fn fold_with<F: Folder<P::Item>>(self, folder: F) -> F {
+        self.0.run(|base| base.fold_with(folder))
+    }
+}
+
+/// A part of the plumbing that lives on one thread, with the context attached.
+struct Attached<B, G> {
+    // Dropped before the guard, and so inside the context.
+    base: B,
+    guard: G,
+}
+
+impl<I: Iterator, G> Iterator for Attached<I, G> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        self.base.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.base.size_hint()
+    }
+
+    fn nth(&mut self, n: usize) -> Option<I::Item> {
+        self.base.nth(n)
+    }
+
+    fn fold<B, F: FnMut(B, I::Item) -> B>(self, init: B, f: F) -> B {
+        let Self { base, guard: _guard } = self;
+        base.fold(init, f)
+    }
+}
+
+impl<I: DoubleEndedIterator, G> DoubleEndedIterator for Attached<I, G> {
+    fn next_back(&mut self) -> Option<I::Item> {
+        self.base.next_back()
+    }
+
+    fn nth_back(&mut self, n: usize) -> Option<I::Item> {
+        self.base.nth_back(n)
+    }
+
+    fn rfold<B, F: FnMut(B, I::Item) -> B>(self, init: B, f: F) -> B {
+        let Self { base, guard: _guard } = self;
+        base.rfold(init, f)
+    }
+}
+
+impl<I: ExactSizeIterator, G> ExactSizeIterator for Attached<I, G> {
+    fn len(&self) -> usize {
+        self.base.len()
+    }
+}
+
+// ---- Consumer mode ---------------------------------------------------------------------------------------------------
+
+impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
+    type Folder = Attached<C::Folder, S::Guard>;
+    type Reducer = Bound<C::Reducer, S>;
+    type Result = C::Result;
+
+    fn split_at(self, index: usize) -> (Self, Self, Self::Reducer) {
+        let Self { base, context } = self;
+        let (left, right, reducer) = base.split_at(index);
+        let bind = |base| Self { base, context: context.clone() };
+        (bind(left), bind(right), Bound { base: reducer, context })
+    }
+
+    fn into_folder(self) -> Self::Folder {
+        // First the guard: to make a folder may call a closure, of `fold` and `map_init` for example.
+        let guard = self.context.attach();
+        Attached { base: self.base.into_folder(), guard }
+    }
+
+    fn full(&self) -> bool {
+        self.base.full()
+    }
+}
+
+impl<T, C: UnindexedConsumer<T>, S: Snapshot + Send> UnindexedConsumer<T> for Bound<C, S> {
+    fn split_off_left(&self) -> Self {
+        Bound { base: self.base.split_off_left(), context: self.context.clone() }
+    }
+
+    fn to_reducer(&self) -> Self::Reducer {
+        Bound { base: self.base.to_reducer(), context: self.context.clone() }
+    }
+}
+
+impl<T, F: Folder<T>, G> Folder<T> for Attached<F, G> {
+    type Result = F::Result;
+
+    fn consume(self, item: T) -> Self {
+        let Self { base, guard } = self;
+        Attached { base: base.consume(item), guard }
+    }
+
+    fn consume_iter<I: IntoIterator<Item = T>>(self, iter: I) -> Self {
+        let Self { base, guard } = self;
+        Attached { base: base.consume_iter(iter), guard }
+    }
+
+    fn complete(self) -> F::Result {
+        let Self { base, guard: _guard } = self;
+        base.complete()
+    }
+
+    fn full(&self) -> bool {
+        self.base.full()
+    }
+}
+
+impl<R, B: Reducer<R>, S: Snapshot> Reducer<R> for Bound<B, S> {
+    fn reduce(self, left: R, right: R) -> R {
+        let _guard = self.context.attach();
+        self.base.reduce(left, right)
+    }
+}

@@ -1,0 +1,216 @@
+//! [`rayon`], with the current context in every job and every parallel iterator.
+//!
+//! Free functions are drop-in: change `rayon::join` to `ctxhop::rayon::join`. Methods have the original's name with
+//! `_with_current_context` behind it.
+//!
+//! | bare | with the context |
+//! |---|---|
+//! | `rayon::join(a, b)`, `join_context` | [`ctxhop::rayon::join(a, b)`](join), [`join_context`] |
+//! | `rayon::scope(…)`, `scope_fifo` | [`ctxhop::rayon::scope(…)`](scope), [`scope_fifo`] |
+//! | `rayon::in_place_scope(…)`, `in_place_scope_fifo` | the same, as the closure stays on this thread: [`in_place_scope`], [`in_place_scope_fifo`] |
+//! | `scope.spawn(…)`, `scope.spawn_broadcast(…)` | [`ScopeExt`], [`ScopeFifoExt`] |
+//! | `rayon::spawn(f)`, `spawn_fifo` | [`ctxhop::rayon::spawn(f)`](spawn), [`spawn_fifo`] |
+//! | `rayon::broadcast(f)`, `spawn_broadcast` | [`ctxhop::rayon::broadcast(f)`](broadcast), [`spawn_broadcast`] |
+//! | `pool.install(f)` and its siblings | [`ThreadPoolExt`] |
+//! | `items.par_iter().map(f).sum()` | `items.par_iter().with_current_context().map(f).sum()`, or [`in_current_context`](ParallelIteratorExt::in_current_context) |
+//! | comparators and other closures of `par_sort_by` and its kin | `par_sort_by_key(Context::capture().wrap_fn(f))` and its like |
+//!
+//! # Work stealing
+//!
+//! A worker that waits, in `join` for one, runs other jobs meanwhile, on its own stack and inside whatever is attached.
+//! Every job made through this module attaches the context that was captured for it, also when that is empty: it never
+//! sees the context of the job that its worker waits in. Jobs of bare `rayon` do.
+//!
+//! The context is let go when the job is done or has panicked; the panic goes where rayon sends it, and leaves the
+//! worker clean.
+
+mod iter;
+mod pool;
+mod scope;
+
+pub use ::rayon::{in_place_scope, in_place_scope_fifo};
+pub use iter::ParallelIteratorExt;
+pub use pool::ThreadPoolExt;
+pub use scope::{ScopeExt, ScopeFifoExt};
+
+use ::rayon::{BroadcastContext, FnContext, Scope, ScopeFifo};
+use opentelemetry::Context;
+
+use crate::{Propagate, Snapshot, wrap};
+
+/// [`rayon::join`], with the context that is current now in both closures.
+///
+/// It costs one capture; the context is attached only where a closure was stolen, as otherwise it is current already.
+///
+/// # Panics
+///
+/// With the closures' own panics, as [`rayon::join`].
+///
+/// # Examples
+///
+/// ```
+/// use opentelemetry::Context;
+///
+/// fn sum(numbers: &[u64]) -> u64 {
+///     match numbers {
+///         [] => 0,
+///         [n] => n * Context::current().get::<u64>().unwrap(),
+///         _ => {
+///             let (left, right) = numbers.split_at(numbers.len() / 2);
+///             let (left, right) = ctxhop::rayon::join(|| sum(left), || sum(right));
+///             left + right
+///         }
+///     }
+/// }
+///
+/// let _guard = Context::current_with_value(10_u64).attach();
+/// assert_eq!(sum(&[1, 2, 3, 4]), 100);
+/// ```
+pub fn join<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)
+where
+    A: FnOnce() -> RA + Send,
+    B: FnOnce() -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
+    join_context(|_| oper_a(), |_| oper_b())
+}
+
+/// [`rayon::join_context`], with the context that is current now in both closures.
+///
+/// Like [`join`].
+pub fn join_context<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)
+where
+    A: FnOnce(FnContext) -> RA + Send,
+    B: FnOnce(FnContext) -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
+    let cx = &Context::capture();
+    ::rayon::join_context(|at| run_migrated(cx, at, oper_a), |at| run_migrated(cx, at, oper_b))
+}
+
+/// A closure of a join that has not migrated runs on the caller's stack, where its context is current already.
+#[inline]
+fn run_migrated<R>(cx: &Context, at: FnContext, f: impl FnOnce(FnContext) -> R) -> R {
+    if at.migrated() { cx.run(|| f(at)) } else { f(at) }
+}
+
+/// [`rayon::scope`], with the context that is current now in its closure.
+///
+/// What is spawned in the scope has a context of its own: see [`ScopeExt`].
+///
+/// # Panics
+///
+/// With the panics of the closure and of what it spawns, as [`rayon::scope`].
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::prelude::*;
+/// use opentelemetry::Context;
+/// use std::sync::Mutex;
+///
+/// let _guard = Context::current_with_value("request 7").attach();
+/// let seen = Mutex::new(Vec::new());
+/// ctxhop::rayon::scope(|scope| {
+///     for n in 0..2 {
+///         let seen = &seen;
+///         scope.spawn_with_current_context(move |_| {
+///             seen.lock().unwrap().push((n, Context::current().get::<&str>().copied()));
+///         });
+///     }
+/// });
+/// let mut seen = seen.into_inner().unwrap();
+/// seen.sort();
+/// assert_eq!(seen, [(0, Some("request 7")), (1, Some("request 7"))]);
+/// ```
+pub fn scope<'scope, OP, R>(op: OP) -> R
+where
+    OP: FnOnce(&Scope<'scope>) -> R + Send,
+    R: Send,
+{
+    let op = op.with_current_context();
+    ::rayon::scope(|scope| op.run(|op| op(scope)))
+}
+
+/// [`rayon::scope_fifo`], with the context that is current now in its closure.
+///
+/// Like [`scope`]; see [`ScopeFifoExt`] for its spawns.
+pub fn scope_fifo<'scope, OP, R>(op: OP) -> R
+where
+    OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
+    R: Send,
+{
+    let op = op.with_current_context();
+    ::rayon::scope_fifo(|scope| op.run(|op| op(scope)))
+}
+
+/// [`rayon::spawn`], with the context that is current now.
+///
+/// # Panics
+///
+/// The closure's own panic goes to the pool's panic handler, as with [`rayon::spawn`].
+///
+/// # Examples
+///
+/// ```
+/// use opentelemetry::Context;
+///
+/// let (tx, rx) = std::sync::mpsc::channel();
+/// let _guard = Context::current_with_value("here").attach();
+/// ctxhop::rayon::spawn(move || tx.send(Context::current().get::<&str>().copied()).unwrap());
+/// assert_eq!(rx.recv().unwrap(), Some("here"));
+/// ```
+pub fn spawn<F>(func: F)
+where
+    F: FnOnce() + Send + 'static,
+{
+    ::rayon::spawn(wrap(func));
+}
+
+/// [`rayon::spawn_fifo`], with the context that is current now.
+///
+/// Like [`spawn`].
+pub fn spawn_fifo<F>(func: F)
+where
+    F: FnOnce() + Send + 'static,
+{
+    ::rayon::spawn_fifo(wrap(func));
+}
+
+/// [`rayon::broadcast`], with the context that is current now on every thread of the pool.
+///
+/// # Panics
+///
+/// With the closure's own panic, as [`rayon::broadcast`].
+///
+/// # Examples
+///
+/// ```
+/// use opentelemetry::Context;
+///
+/// let _guard = Context::current_with_value("here").attach();
+/// let seen = ctxhop::rayon::broadcast(|_| Context::current().get::<&str>().copied());
+/// assert_eq!(seen, vec![Some("here"); rayon::current_num_threads()]);
+/// ```
+pub fn broadcast<OP, R>(op: OP) -> Vec<R>
+where
+    OP: Fn(BroadcastContext<'_>) -> R + Sync,
+    R: Send,
+{
+    let cx = Context::capture();
+    ::rayon::broadcast(|at| cx.run(|| op(at)))
+}
+
+/// [`rayon::spawn_broadcast`], with the context that is current now on every thread of the
+/// pool.
+///
+/// Like [`spawn`].
+pub fn spawn_broadcast<OP>(op: OP)
+where
+    OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
+{
+    let op = op.with_current_context();
+    ::rayon::spawn_broadcast(move |at| op.context().run(|| op.inner()(at)));
+}

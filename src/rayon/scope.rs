@@ -1,0 +1,84 @@
+use ::rayon::{BroadcastContext, Scope, ScopeFifo};
+
+use crate::{Propagate, Snapshot};
+
+/// Spawns of [`rayon::Scope`] that carry the context.
+///
+/// The closures get the scope, and may borrow what outlives it, as the originals' do. See
+/// [`scope`](super::scope()) for an example.
+pub trait ScopeExt<'scope> {
+    /// [`Scope::spawn`], with the context that is current now.
+    fn spawn_with_current_context<F>(&self, body: F)
+    where
+        F: FnOnce(&Scope<'scope>) + Send + 'scope;
+
+    /// [`Scope::spawn_broadcast`], with the context that is current now on every thread of the pool.
+    fn spawn_broadcast_with_current_context<F>(&self, body: F)
+    where
+        F: Fn(&Scope<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope;
+}
+
+impl<'scope> ScopeExt<'scope> for Scope<'scope> {
+    fn spawn_with_current_context<F>(&self, body: F)
+    where
+        F: FnOnce(&Scope<'scope>) + Send + 'scope,
+    {
+        let body = body.with_current_context();
+        self.spawn(move |scope| body.run(|body| body(scope)));
+    }
+
+    fn spawn_broadcast_with_current_context<F>(&self, body: F)
+    where
+        F: Fn(&Scope<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
+    {
+        let body = body.with_current_context();
+        self.spawn_broadcast(move |scope, at| body.context().run(|| body.inner()(scope, at)));
+    }
+}
+
+/// Spawns of [`rayon::ScopeFifo`] that carry the context.
+///
+/// Like [`ScopeExt`].
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::prelude::*;
+/// use opentelemetry::Context;
+///
+/// let _guard = Context::current_with_value("request 7").attach();
+/// let mut seen = None;
+/// ctxhop::rayon::scope_fifo(|scope| {
+///     scope.spawn_fifo_with_current_context(|_| seen = Context::current().get::<&str>().copied());
+/// });
+/// assert_eq!(seen, Some("request 7"));
+/// ```
+pub trait ScopeFifoExt<'scope> {
+    /// [`ScopeFifo::spawn_fifo`], with the context that is current now.
+    fn spawn_fifo_with_current_context<F>(&self, body: F)
+    where
+        F: FnOnce(&ScopeFifo<'scope>) + Send + 'scope;
+
+    /// [`ScopeFifo::spawn_broadcast`], with the context that is current now on every thread of the pool.
+    fn spawn_broadcast_with_current_context<F>(&self, body: F)
+    where
+        F: Fn(&ScopeFifo<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope;
+}
+
+impl<'scope> ScopeFifoExt<'scope> for ScopeFifo<'scope> {
+    fn spawn_fifo_with_current_context<F>(&self, body: F)
+    where
+        F: FnOnce(&ScopeFifo<'scope>) + Send + 'scope,
+    {
+        let body = body.with_current_context();
+        self.spawn_fifo(move |scope| body.run(|body| body(scope)));
+    }
+
+    fn spawn_broadcast_with_current_context<F>(&self, body: F)
+    where
+        F: Fn(&ScopeFifo<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
+    {
+        let body = body.with_current_context();
+        self.spawn_broadcast(move |scope, at| body.context().run(|| body.inner()(scope, at)));
+    }
+}

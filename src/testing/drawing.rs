@@ -1,0 +1,290 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    ops::Range,
+    time::Duration,
+};
+
+use opentelemetry::trace::{Link, SpanKind, Status};
+use opentelemetry_sdk::trace::SpanData;
+
+use super::{
+    Parent, TraceNode, TraceTree,
+    tree::{index_by_key, key},
+};
+
+/// A [`TraceTree`] as text, one line a span.
+///
+/// ```text
+/// GET /orders [server] (remote parent) 12.31ms
+/// ├─ charge [client] ERROR: card declined 3.20ms
+/// └─ notify [consumer] ~> order ×2, unrecorded 1.07ms
+/// ```
+///
+/// After the name follow, where there is something to say: the kind, the status, the names of the spans that it links
+/// to (`unrecorded` for those not in the tree), what is known of a root's parent, and the duration. Roots are drawn
+/// one after another. Control characters in names and descriptions are escaped.
+///
+/// - With [`durations`](Self::durations), siblings come in the order in which they started.
+/// - Without, in alphabetical order, which makes the drawing **deterministic**: the same spans draw the same text,
+///   whatever their ids, whenever they started or ended, in whatever order they were recorded. So it can be compared.
+/// - [`folded`](Self::folded) draws equal siblings once.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::testing::TraceRecorder;
+/// use opentelemetry::trace::Tracer;
+///
+/// let recorder = TraceRecorder::new();
+/// let tracer = recorder.tracer("shop");
+/// tracer.in_span("publish", |_| {
+///     for _ in 0..198 {
+///         tracer.in_span("deliver", |_| drop(tracer.start("ack")));
+///     }
+/// });
+/// assert_eq!(recorder.tree().display().durations(false).folded(true).to_string(), "\
+/// publish
+/// └─ deliver ×198
+///    └─ ack");
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "this only describes a drawing: print it or make it a string"]
+pub struct TreeDisplay<'a> {
+    tree: &'a TraceTree,
+    durations: bool,
+    folded: bool,
+}
+
+impl<'a> TreeDisplay<'a> {
+    pub(super) const fn new(tree: &'a TraceTree) -> Self {
+        Self { tree, durations: true, folded: false }
+    }
+
+    /// Whether each span's duration is drawn, and siblings in the order of their start: yes, unless told otherwise.
+    pub const fn durations(mut self, durations: bool) -> Self {
+        self.durations = durations;
+        self
+    }
+
+    /// Whether siblings that draw the same, with all below them, durations aside, are drawn once, with their number:
+    /// no, unless told otherwise.
+    ///
+    /// The number below a folded span is that in each of the folded ones. The durations are the shortest and the
+    /// longest of all the spans that the line stands for.
+    pub const fn folded(mut self, folded: bool) -> Self {
+        self.folded = folded;
+        self
+    }
+}
+
+impl fmt::Display for TreeDisplay<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let forest = Forest::new(self.tree);
+        let mut pending = self.lines((0..self.tree.roots().len()).collect(), &forest, 1, 0);
+        // For each level down to the current line, whether it has siblings still to come.
+        let mut open = Vec::new();
+        let mut separator = "";
+        while let Some(line) = pending.pop() {
+            f.write_str(separator)?;
+            separator = "\n";
+            open.truncate(line.depth);
+            open.push(!line.last);
+            if let [_root, above @ .., open] = open.as_slice() {
+                for &open in above {
+                    f.write_str(if open { "│  " } else { "   " })?;
+                }
+                f.write_str(if *open { "├─ " } else { "└─ " })?;
+            }
+            self.write_label(f, &line, &forest)?;
+            let below = line.spans.iter().flat_map(|&span| forest.children(span)).collect();
+            pending.extend(self.lines(below, &forest, line.spans.len(), line.depth + 1));
+        }
+        Ok(())
+    }
+}
+
+/// The spans that are drawn as one, which is a single one unless folded.
+struct Line {
+    spans: Vec<usize>,
+    /// How many of them each span of the line above has.
+    count: usize,
+    depth: usize,
+    last: bool,
+}
+
+impl TreeDisplay<'_> {
+    /// The lines for these spans, all of them below one line of `parents` spans; the last one first.
+    fn lines(&self, mut spans: Vec<usize>, forest: &Forest<'_>, parents: usize, depth: usize) -> Vec<Line> {
+        if self.durations {
+            spans.sort_by_key(|&span| forest.nodes[span].span().start_time);
+        } else {
+            spans.sort_by_key(|&span| (&forest.labels[span], forest.shapes[span]));
+        }
+        let groups = if self.folded { forest.fold(spans) } else { spans.into_iter().map(|span| vec![span]).collect() };
+        // Equal parents have equally many equal children, and so the division leaves no remainder.
+        let line = |spans: Vec<_>| Line { count: spans.len() / parents, spans, depth, last: false };
+        let mut lines: Vec<_> = groups.into_iter().rev().map(line).collect();
+        if let Some(line) = lines.first_mut() {
+            line.last = true;
+        }
+        lines
+    }
+
+    fn write_label(&self, f: &mut fmt::Formatter<'_>, line: &Line, forest: &Forest<'_>) -> fmt::Result {
+        let Label { name, details } = &forest.labels[line.spans[0]];
+        f.write_str(name)?;
+        if line.count > 1 {
+            write!(f, " ×{}", line.count)?;
+        }
+        f.write_str(details)?;
+        if self.durations {
+            let durations = || line.spans.iter().map(|&span| duration(forest.nodes[span].span()));
+            let shortest = humanise(durations().min().unwrap_or_default());
+            let longest = humanise(durations().max().unwrap_or_default());
+            write!(f, " {shortest}")?;
+            if longest != shortest {
+                write!(f, "..{longest}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Zero for a span that ends before it starts, which a clock set back makes.
+fn duration(span: &SpanData) -> Duration {
+    span.end_time.duration_since(span.start_time).unwrap_or_default()
+}
+
+fn humanise(duration: Duration) -> String {
+    if duration < Duration::from_micros(1) { format!("{duration:?}") } else { format!("{duration:.2?}") }
+}
+
+/// The nodes level by level, so that the children of each are a range, and what is drawn of them.
+struct Forest<'a> {
+    nodes: Vec<&'a TraceNode>,
+    first_child: Vec<usize>,
+    labels: Vec<Label>,
+    /// Equal for nodes that draw the same, with all below them; ordered by what they draw.
+    shapes: Vec<usize>,
+}
+
+impl<'a> Forest<'a> {
+    fn new(tree: &'a TraceTree) -> Self {
+        let mut nodes: Vec<_> = tree.roots().iter().collect();
+        let mut first_child = Vec::new();
+        while let Some(node) = nodes.get(first_child.len()) {
+            first_child.push(nodes.len());
+            nodes.extend(node.children());
+        }
+        let indices = index_by_key(nodes.iter().map(|node| key(node.span())));
+        let name = |link: &Link| {
+            let key = (link.span_context.trace_id(), link.span_context.span_id());
+            indices.get(&key).copied().flatten().map_or("unrecorded", |index| nodes[index].name())
+        };
+        let labels = nodes.iter().map(|node| Label::new(node, name)).collect();
+        let shapes = Vec::new();
+        let mut forest = Self { nodes, first_child, labels, shapes };
+        forest.shapes = forest.shapes();
+        forest
+    }
+
+    fn children(&self, node: usize) -> Range<usize> {
+        let start = self.first_child[node];
+        start..start + self.nodes[node].children().len()
+    }
+
+    /// Numbers the shapes: those of leaves first, then those of nodes above leaves only, and so on. Compares numbers
+    /// where the texts would do, as those of a deep tree are quadratic in its size.
+    fn shapes(&self) -> Vec<usize> {
+        let mut heights = vec![0; self.nodes.len()];
+        let mut levels = Vec::new();
+        for node in (0..self.nodes.len()).rev() {
+            let height = self.children(node).map(|child| heights[child] + 1).max().unwrap_or(0);
+            heights[node] = height;
+            levels.resize_with(levels.len().max(height + 1), Vec::new);
+            levels[height].push(node);
+        }
+        let mut shapes = vec![0; self.nodes.len()];
+        let mut count = 0;
+        for level in levels {
+            let mut equal = BTreeMap::<_, Vec<_>>::new();
+            for node in level {
+                let mut below: Vec<_> = self.children(node).map(|child| shapes[child]).collect();
+                below.sort_unstable();
+                equal.entry((&self.labels[node], below)).or_default().push(node);
+            }
+            for nodes in equal.into_values() {
+                nodes.into_iter().for_each(|node| shapes[node] = count);
+                count += 1;
+            }
+        }
+        shapes
+    }
+
+    /// Puts nodes of the same shape together, in the place of the first.
+    fn fold(&self, nodes: Vec<usize>) -> Vec<Vec<usize>> {
+        let mut groups = Vec::<Vec<_>>::new();
+        let mut places = HashMap::new();
+        for node in nodes {
+            let place = *places.entry(self.shapes[node]).or_insert(groups.len());
+            groups.resize_with(groups.len().max(place + 1), Vec::new);
+            groups[place].push(node);
+        }
+        groups
+    }
+}
+
+/// What is drawn of a node alone. Apart, as the number of folded ones goes between.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Label {
+    name: String,
+    details: String,
+}
+
+impl Label {
+    fn new<'a>(node: &TraceNode, name_of: impl Fn(&Link) -> &'a str) -> Self {
+        let span = node.span();
+        let mut details = String::new();
+        details.push_str(match span.span_kind {
+            SpanKind::Client => " [client]",
+            SpanKind::Server => " [server]",
+            SpanKind::Producer => " [producer]",
+            SpanKind::Consumer => " [consumer]",
+            SpanKind::Internal => "",
+        });
+        match &span.status {
+            Status::Unset => {}
+            Status::Ok => details.push_str(" OK"),
+            Status::Error { description } if description.is_empty() => details.push_str(" ERROR"),
+            Status::Error { description } => details.extend([" ERROR: ", &one_line(description)]),
+        }
+        // Counted and in alphabetical order, as the order of links is that of arrival, and may differ between runs.
+        let mut links = BTreeMap::new();
+        for link in span.links.iter() {
+            *links.entry(name_of(link)).or_insert(0) += 1;
+        }
+        let mut separator = " ~> ";
+        for (name, count) in links {
+            details.extend([separator, &one_line(name)]);
+            if count > 1 {
+                details.push_str(&format!(" ×{count}"));
+            }
+            separator = ", ";
+        }
+        details.push_str(match node.parent() {
+            Parent::None | Parent::Recorded => "",
+            Parent::Remote => " (remote parent)",
+            Parent::Missing => " (parent not recorded)",
+        });
+        Self { name: one_line(node.name()), details }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() { line.extend(char.escape_default()) } else { line.push(char) }
+    }
+    line
+}

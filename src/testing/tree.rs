@@ -1,0 +1,303 @@
+use std::{
+    collections::{HashMap, HashSet},
+    fmt, iter, mem, slice,
+    sync::Arc,
+};
+
+use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry_sdk::trace::SpanData;
+
+use super::TreeDisplay;
+
+/// The tree that finished spans form; a forest, if they have several roots.
+///
+/// Use it in tests, to ask which spans belong together, and to see it: it [draws](Self::display) itself. Roots and
+/// children are in the order in which they started; of those that started at the same time, the first in `spans`
+/// comes first.
+///
+/// # Guarantees
+///
+/// No span is dropped, whatever the ids say: a span without a recorded parent is a root, and its
+/// [`Parent`] says why. Depth and width are limited by memory only. A clone is cheap.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::testing::TraceRecorder;
+/// use opentelemetry::{Context, trace::{TraceContextExt, Tracer}};
+///
+/// let recorder = TraceRecorder::new();
+/// let tracer = recorder.tracer("shop");
+/// tracer.in_span("order", |_| {
+///     tracer.in_span("charge", |_| {});
+///     tracer.in_span("ship", |_| {});
+/// });
+///
+/// let tree = recorder.tree();
+/// let order = tree.assert_single_trace();
+/// assert_eq!(order.children().iter().map(|child| child.name()).collect::<Vec<_>>(), ["charge", "ship"]);
+/// assert_eq!(tree.display().durations(false).to_string(), "\
+/// order
+/// ├─ charge
+/// └─ ship");
+/// ```
+#[derive(Clone)]
+pub struct TraceTree {
+    roots: Arc<[TraceNode]>,
+    traces: usize,
+}
+
+impl TraceTree {
+    /// Puts spans together, in whatever order they come.
+    ///
+    /// Use it for spans that something else than a [`TraceRecorder`](super::TraceRecorder) has collected.
+    pub fn new(spans: impl IntoIterator<Item = SpanData>) -> Self {
+        let mut spans: Vec<_> = spans.into_iter().collect();
+        spans.sort_by_key(|span| span.start_time);
+        let traces: HashSet<_> = spans.iter().map(|span| span.span_context.trace_id()).collect();
+        let mut places = find_parents(&spans);
+        let leaves_first = cut_cycles(&mut places);
+
+        let mut children = vec![Vec::new(); spans.len()];
+        for (index, place) in places.iter().enumerate() {
+            if let Some(parent) = place.parent {
+                children[parent].push(index);
+            }
+        }
+        let node = |(span, place): (_, &Place)| Some(TraceNode { span, parent: place.why, children: Vec::new() });
+        let mut nodes: Vec<_> = spans.into_iter().zip(&places).map(node).collect();
+        for index in leaves_first {
+            let taken = mem::take(&mut children[index]).into_iter().filter_map(|child| nodes[child].take()).collect();
+            if let Some(node) = &mut nodes[index] {
+                node.children = taken;
+            }
+        }
+        Self { roots: nodes.into_iter().flatten().collect(), traces: traces.len() }
+    }
+
+    /// The spans without a recorded parent; each one's [`parent`](TraceNode::parent) says why.
+    #[must_use]
+    pub fn roots(&self) -> &[TraceNode] {
+        &self.roots
+    }
+
+    /// How many distinct trace ids the spans have.
+    ///
+    /// It is less than the number of roots when a trace is in pieces.
+    #[must_use]
+    pub const fn trace_count(&self) -> usize {
+        self.traces
+    }
+
+    /// The first span of this name, top down and in order of start, which is the order of the default drawing.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&TraceNode> {
+        self.find_all(name).next()
+    }
+
+    /// All spans of this name, top down and in order of start.
+    pub fn find_all(&self, name: &str) -> impl Iterator<Item = &TraceNode> {
+        top_down(&self.roots).filter(move |node| node.name() == name)
+    }
+
+    /// Asserts that the spans are one tree, and returns its root.
+    ///
+    /// Use it as the one-line test that no hop on the way has lost the context. A root whose parent is remote is fine.
+    ///
+    /// # Panics
+    ///
+    /// When there is no root, more than one, or one whose parent is [missing](Parent::Missing). The message holds the
+    /// drawing.
+    ///
+    /// # Examples
+    ///
+    /// ```should_panic
+    /// use ctxhop::testing::TraceRecorder;
+    /// use opentelemetry::trace::Tracer;
+    ///
+    /// let recorder = TraceRecorder::new();
+    /// drop(recorder.tracer("shop").start("order"));
+    /// drop(recorder.tracer("shop").start("ship"));
+    /// recorder.tree().assert_single_trace();
+    /// ```
+    #[track_caller]
+    pub fn assert_single_trace(&self) -> &TraceNode {
+        let traces = self.trace_count();
+        match self.roots() {
+            [] => panic!("expected a single trace, but there are no finished spans"),
+            [root] if root.parent == Parent::Missing => {
+                panic!("expected a single trace, but the parent of its root is missing:\n{self}")
+            }
+            [root] => root,
+            roots => panic!("expected a single trace, but there are {} roots in {traces} traces:\n{self}", roots.len()),
+        }
+    }
+
+    /// The tree as text, which [`TreeDisplay`] describes.
+    pub const fn display(&self) -> TreeDisplay<'_> {
+        TreeDisplay::new(self)
+    }
+}
+
+/// As [`display()`](TraceTree::display).
+impl fmt::Display for TraceTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.display().fmt(f)
+    }
+}
+
+/// Numbers only, as depth may be great: [`Display`](fmt::Display) shows the spans.
+impl fmt::Debug for TraceTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TraceTree")
+            .field("traces", &self.traces)
+            .field("roots", &self.roots.len())
+            .field("spans", &top_down(&self.roots).count())
+            .finish()
+    }
+}
+
+/// A span in a [`TraceTree`], and all that is below it.
+pub struct TraceNode {
+    span: SpanData,
+    parent: Parent,
+    children: Vec<TraceNode>,
+}
+
+impl TraceNode {
+    /// The finished span.
+    #[must_use]
+    pub const fn span(&self) -> &SpanData {
+        &self.span
+    }
+
+    /// The span's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.span.name
+    }
+
+    /// The spans that have this one as their parent, in the order in which they started.
+    #[must_use]
+    pub fn children(&self) -> &[Self] {
+        &self.children
+    }
+
+    /// What is known of this span's parent.
+    #[must_use]
+    pub const fn parent(&self) -> Parent {
+        self.parent
+    }
+
+    /// This span and all below it, top down and in order of start.
+    pub fn descendants(&self) -> impl Iterator<Item = &Self> {
+        top_down(slice::from_ref(self))
+    }
+}
+
+impl fmt::Debug for TraceNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TraceNode")
+            .field("span", &self.span)
+            .field("parent", &self.parent)
+            .field("children", &self.children.len())
+            .finish()
+    }
+}
+
+/// Level by level, as the drop that the compiler would make overflows the stack on a deep trace.
+impl Drop for TraceNode {
+    fn drop(&mut self) {
+        let mut pending = mem::take(&mut self.children);
+        while let Some(mut node) = pending.pop() {
+            pending.append(&mut node.children);
+        }
+    }
+}
+
+/// What is known of a span's parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Parent {
+    /// It has none: the span is the root of its trace.
+    None,
+    /// It is recorded, and the span is among its children.
+    Recorded,
+    /// It is in another process, and not recorded.
+    Remote,
+    /// It is in this process, but not recorded: it has not ended yet, or is not sampled.
+    ///
+    /// Also where the ids make no tree: several recorded spans have the parent's id, or the span is its own ancestor.
+    Missing,
+}
+
+fn top_down(roots: &[TraceNode]) -> impl Iterator<Item = &TraceNode> {
+    let mut pending: Vec<_> = roots.iter().rev().collect();
+    iter::from_fn(move || {
+        let node = pending.pop()?;
+        pending.extend(node.children.iter().rev());
+        Some(node)
+    })
+}
+
+pub(super) type Key = (TraceId, SpanId);
+
+/// Finds spans by their ids; `None` where an id is not unique. Two traces may use the same span id.
+pub(super) fn index_by_key(spans: impl Iterator<Item = Key>) -> HashMap<Key, Option<usize>> {
+    let mut indices = HashMap::new();
+    for (index, key) in spans.enumerate() {
+        indices.entry(key).and_modify(|found| *found = None).or_insert(Some(index));
+    }
+    indices
+}
+
+pub(super) fn key(span: &SpanData) -> Key {
+    (span.span_context.trace_id(), span.span_context.span_id())
+}
+
+struct Place {
+    parent: Option<usize>,
+    why: Parent,
+}
+
+fn find_parents(spans: &[SpanData]) -> Vec<Place> {
+    let indices = index_by_key(spans.iter().map(key));
+    let place = |span: &SpanData| {
+        if span.parent_span_id == SpanId::INVALID {
+            return Place { parent: None, why: Parent::None };
+        }
+        match indices.get(&(span.span_context.trace_id(), span.parent_span_id)) {
+            Some(&Some(index)) => Place { parent: Some(index), why: Parent::Recorded },
+            None if span.parent_span_is_remote => Place { parent: None, why: Parent::Remote },
+            Some(None) | None => Place { parent: None, why: Parent::Missing },
+        }
+    };
+    spans.iter().map(place).collect()
+}
+
+/// Makes roots of all spans on a cycle, and returns all indices, children before their parents.
+///
+/// All of them, and not one per cycle, as any choice would depend on the order of the spans.
+fn cut_cycles(places: &mut [Place]) -> Vec<usize> {
+    let mut children = vec![0_usize; places.len()];
+    for parent in places.iter().filter_map(|place| place.parent) {
+        children[parent] += 1;
+    }
+    // Take away leaves as long as there are any: what stays has a child that stays, and so is on a cycle.
+    let mut taken: Vec<_> = (0..places.len()).filter(|&index| children[index] == 0).collect();
+    let mut next = 0;
+    while let Some(&index) = taken.get(next) {
+        next += 1;
+        if let Some(parent) = places[index].parent {
+            children[parent] -= 1;
+            if children[parent] == 0 {
+                taken.push(parent);
+            }
+        }
+    }
+    for index in (0..places.len()).filter(|&index| children[index] > 0) {
+        places[index] = Place { parent: None, why: Parent::Missing };
+        taken.push(index);
+    }
+    taken
+}

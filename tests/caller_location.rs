@@ -1,0 +1,69 @@
+//! Panics of spawns and accessors name the line of the caller.
+//!
+//! A test binary of its own, for it sets the process's panic hook.
+
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, Location, catch_unwind, set_hook},
+};
+
+use ctxhop::prelude::*;
+use futures::executor::block_on;
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+thread_local!(static PANICKED_AT: Cell<Option<(bool, u32)>> = const { Cell::new(None) });
+
+/// Where `call` panics: in this file or not, and the line.
+fn panic_location(call: impl FnOnce()) -> Option<(bool, u32)> {
+    PANICKED_AT.set(None);
+    catch_unwind(AssertUnwindSafe(call)).expect_err("it panics");
+    PANICKED_AT.get()
+}
+
+/// A row: the panicking call, which has to be on the line of the macro.
+macro_rules! check {
+    ($call:expr) => {
+        assert_eq!(panic_location(|| _ = $call), Some((true, line!())), "{}", stringify!($call))
+    };
+}
+
+#[test]
+fn panics_name_the_caller() {
+    let here = Location::caller().file();
+    set_hook(Box::new(move |panic| {
+        let at = panic.location().expect("always there, says std");
+        PANICKED_AT.set(Some((at.file() == here, at.line())));
+    }));
+
+    // Outside a runtime, all of these panic.
+    let (mut set, tracker) = (JoinSet::<()>::new(), TaskTracker::new());
+    check!(ctxhop::tokio::spawn(async {}));
+    check!(ctxhop::tokio::spawn_blocking(|| ()));
+    check!(ctxhop::tokio::spawn_local(async {}));
+    check!(set.spawn_with_current_context(async {}));
+    check!(set.spawn_blocking_with_current_context(|| ()));
+    check!(set.spawn_local_with_current_context(async {}));
+    check!(tracker.spawn_with_current_context(async {}));
+    check!(tracker.spawn_blocking_with_current_context(|| ()));
+    check!(tracker.spawn_local_with_current_context(async {}));
+
+    // Inside one, this does.
+    let (tx, _rx) = tokio::sync::mpsc::channel(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        check!(tx.blocking_send_with_current_context(1));
+    });
+
+    // And these do once the work is done.
+    let mut done = std::future::ready(()).with_current_context();
+    block_on(&mut done);
+    check!(done.context());
+    check!(done.inner());
+    check!(done.inner_mut());
+    check!(done.clone().into_inner());
+    check!(done.clone().into_parts());
+    check!(done.clone().map_inner(|_| ()));
+    check!(done.clone().run(|_| ()));
+    check!(done.clone().run_async(|_| async {}));
+}

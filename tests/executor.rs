@@ -1,0 +1,143 @@
+//! Executors that capture at each submit: futures' and hyper's traits over an executor of the test's own.
+
+mod support;
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+};
+
+use ctxhop::{Snapshot as _, executor::Propagating};
+use futures::{
+    FutureExt as _,
+    executor::{LocalPool, block_on},
+    future::{FutureObj, LocalFutureObj},
+    poll,
+    task::{LocalSpawn, LocalSpawnExt, Spawn, SpawnError, SpawnExt},
+};
+use opentelemetry::Context;
+use support::{Case, Ended, Fate, Output, Remote, Task, assert_stranger, check_future, stranger, tag, tagged};
+
+const FATES: [Fate; 6] = [Fate::Completes, Fate::Errors, Fate::Panics, Fate::Unstarted, Fate::Midway, Fate::Refused];
+
+/// Keeps what is submitted to it, for the test to poll by hand; or refuses it.
+struct Slot<F> {
+    task: Mutex<Option<F>>,
+    closed: bool,
+}
+
+impl<F> Slot<F> {
+    fn new(case: &Case) -> Self {
+        Slot { task: Mutex::new(None), closed: case.fate == Fate::Refused }
+    }
+
+    fn submit(&self, task: F) -> Result<(), SpawnError> {
+        if self.closed {
+            return Err(SpawnError::shutdown());
+        }
+        *self.task.lock().unwrap() = Some(task);
+        Ok(())
+    }
+}
+
+impl Spawn for Slot<FutureObj<'static, ()>> {
+    fn spawn_obj(&self, task: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.submit(task)
+    }
+
+    fn status(&self) -> Result<(), SpawnError> {
+        if self.closed { Err(SpawnError::shutdown()) } else { Ok(()) }
+    }
+}
+
+impl LocalSpawn for Slot<LocalFutureObj<'static, ()>> {
+    fn spawn_local_obj(&self, task: LocalFutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.submit(task)
+    }
+
+    fn status_local(&self) -> Result<(), SpawnError> {
+        if self.closed { Err(SpawnError::shutdown()) } else { Ok(()) }
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Slot<F> {
+    fn execute(&self, task: F) {
+        // hyper's executors cannot report a refusal.
+        drop(self.submit(task));
+    }
+}
+
+/// Drives what the slot was given to the case's end.
+async fn drive<F: Future<Output = ()>>(
+    case: &Case,
+    slot: &Slot<F>,
+    output: &Mutex<Option<Output>>,
+    mut remote: Remote,
+) -> Ended {
+    let Some(task) = slot.task.lock().unwrap().take() else { return Ended::Gone };
+    let mut task = Box::pin(task);
+    if case.fate == Fate::Unstarted {
+        return Ended::Gone;
+    }
+    assert!(poll!(&mut task).is_pending());
+    assert_stranger("between two polls");
+    if case.fate == Fate::Midway {
+        return Ended::Gone;
+    }
+    remote.go();
+    let done = AssertUnwindSafe(&mut task).catch_unwind().await;
+    Ended::from_unwind(done.map(|()| output.lock().unwrap().take().expect("the task has stored it")))
+}
+
+/// A task as executors take it, which leaves its output behind.
+fn storing(task: Task) -> (impl Future<Output = ()> + Send + 'static, Arc<Mutex<Option<Output>>>) {
+    let output = Arc::new(Mutex::new(None));
+    let stored = output.clone();
+    (task.map(move |output| *stored.lock().unwrap() = Some(output)), output)
+}
+
+#[test]
+fn matrix() {
+    let _guard = stranger().attach();
+    block_on(check_future("Spawn", &FATES, async |case, task, remote| {
+        let executor = Propagating::new(Slot::new(case));
+        let (task, output) = storing(task);
+        let submitted = case.submit(|| executor.spawn(task));
+        assert_eq!(submitted.is_err(), case.fate == Fate::Refused);
+        assert_eq!(executor.status().is_err(), case.fate == Fate::Refused);
+        drive(case, executor.inner(), &output, remote).await
+    }));
+    block_on(check_future("LocalSpawn", &FATES, async |case, task, remote| {
+        let executor = Propagating::new(Slot::new(case));
+        let (task, output) = storing(task);
+        let submitted = case.submit(|| executor.spawn_local(task));
+        assert_eq!(submitted.is_err(), case.fate == Fate::Refused);
+        assert_eq!(executor.status_local().is_err(), case.fate == Fate::Refused);
+        drive(case, executor.inner(), &output, remote).await
+    }));
+    block_on(check_future("hyper's Executor", &FATES, async |case, task, remote| {
+        let executor = Propagating::new(Slot::new(case));
+        let (task, output) = storing(task);
+        case.submit(|| hyper::rt::Executor::execute(&executor, task));
+        drive(case, executor.inner(), &output, remote).await
+    }));
+}
+
+#[test]
+fn each_submit_has_its_own_context() {
+    let mut pool = LocalPool::new();
+    let executor = Propagating::new(pool.spawner());
+    let tasks: Vec<_> = ["a", "b", "c"]
+        .map(|name| tagged(name).run(|| executor.clone().spawn_local_with_handle(async { tag() }).unwrap()))
+        .into();
+    let _guard = stranger().attach();
+    assert_eq!(pool.run_until(futures::future::join_all(tasks)), [Some("a"), Some("b"), Some("c")]);
+    assert_stranger("after the pool has run");
+}
+
+#[test]
+fn captures_the_snapshot_of_your_choice() {
+    let executor = Propagating::<_, (Context, Context)>::capturing(futures::executor::ThreadPool::new().unwrap());
+    let task = tagged("pool").run(|| executor.spawn_with_handle(async { tag() }).unwrap());
+    assert_eq!(block_on(task), Some("pool"));
+}

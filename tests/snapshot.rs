@@ -1,0 +1,176 @@
+//! Scopes and wrapped closures.
+
+mod support;
+
+use std::{
+    cell::RefCell,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc,
+};
+
+use ctxhop::prelude::*;
+use opentelemetry::Context;
+use support::{Ended, Fate, catch, check_closure, tag, tagged};
+
+const FATES: [Fate; 4] = [Fate::Completes, Fate::Errors, Fate::Panics, Fate::Unstarted];
+
+#[test]
+fn matrix() {
+    check_closure("wrap", &FATES, |case, job| {
+        let job = case.submit(|| Context::capture().wrap(job));
+        if case.fate == Fate::Unstarted { Ended::Gone } else { catch(job) }
+    });
+    check_closure("ctxhop::wrap", &FATES, |case, job| {
+        let job = case.submit(|| ctxhop::wrap(job));
+        if case.fate == Fate::Unstarted { Ended::Gone } else { catch(job) }
+    });
+    check_closure("message of a closure", &FATES, |case, job| {
+        let job = case.submit(|| job.with_current_context());
+        if case.fate == Fate::Unstarted { Ended::Gone } else { catch(|| job.run(|job| job())) }
+    });
+    check_closure("map_inner", &FATES, |case, job| {
+        let job = case.submit(|| job.with_current_context());
+        if case.fate == Fate::Unstarted { Ended::Gone } else { catch(|| job.map_inner(|job| job()).into_inner()) }
+    });
+    check_closure("wrap_mut", &FATES, |case, job| {
+        let mut job = Some(job);
+        let mut job = case.submit(|| Context::capture().wrap_mut(move |()| job.take().expect("once")()));
+        if case.fate == Fate::Unstarted { Ended::Gone } else { catch(|| job(())) }
+    });
+    check_closure("wrap_fn", &FATES, |case, job| {
+        let job = RefCell::new(Some(job));
+        let job = case.submit(|| Context::capture().wrap_fn(move |()| job.take().expect("once")()));
+        if case.fate == Fate::Unstarted { Ended::Gone } else { catch(|| job(())) }
+    });
+    check_closure("run", &FATES[..3], |case, job| {
+        // Not a hop, but what hops are made of.
+        let cx = case.submit(Context::capture);
+        catch(|| cx.run(job))
+    });
+}
+
+#[test]
+fn a_closure_called_twice_sees_its_context_twice() {
+    let seen = tagged("in").wrap_fn(|n: u32| (n, tag()));
+    let mut calls = 0;
+    let mut counted = tagged("in").wrap_mut(|()| {
+        calls += 1;
+        (calls, tag())
+    });
+    let _guard = tagged("caller").attach();
+    assert_eq!([seen(1), seen(2)], [(1, Some("in")), (2, Some("in"))]);
+    assert_eq!([counted(()), counted(())], [(1, Some("in")), (2, Some("in"))]);
+    assert_eq!(tag(), Some("caller"));
+}
+
+#[test]
+fn a_closure_that_panicked_can_be_called_again() {
+    let picky = tagged("in").wrap_fn(|n: u32| {
+        assert_ne!(n, 13);
+        tag()
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| picky(13))).is_err());
+    assert_eq!(tag(), None);
+    assert_eq!(picky(14), Some("in"));
+}
+
+#[test]
+fn an_empty_context_hides_and_gives_back() {
+    let _guard = tagged("outer").attach();
+    Context::new().run(|| assert_eq!(tag(), None));
+    assert_eq!(tag(), Some("outer"));
+}
+
+#[test]
+fn attached_inside_itself_the_inner_end_changes_nothing() {
+    let cx = tagged("same");
+    cx.run(|| {
+        cx.run(|| assert_eq!(tag(), Some("same")));
+        assert_eq!(tag(), Some("same"));
+    });
+    assert_eq!(tag(), None);
+}
+
+#[test]
+fn guards_dropped_out_of_order() {
+    let outer = Snapshot::attach(tagged("outer"));
+    let inner = Snapshot::attach(tagged("inner"));
+    drop(outer);
+    assert_eq!(tag(), Some("inner"));
+    drop(inner);
+    assert_eq!(tag(), None);
+}
+
+#[test]
+fn a_value_of_a_context_may_look_at_the_context_when_it_is_dropped() {
+    struct Looks(mpsc::Sender<Option<&'static str>>);
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            self.0.send(tag()).expect("the test waits");
+        }
+    }
+    let (tx, rx) = mpsc::channel();
+    let _guard = tagged("outside").attach();
+    Context::new().with_value(Looks(tx)).wrap(|| ())();
+    assert_eq!(rx.recv(), Ok(Some("outside")), "it is let go after it was detached");
+}
+
+// ---- A thread-local of the user's own, and tuples --------------------------------------------------------------------
+
+thread_local!(static TRAIL: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) });
+
+/// Leaves a trail of its attaching and detaching.
+#[derive(Clone, Debug, PartialEq)]
+struct Trail<const N: usize>;
+
+struct OnDrop<const N: usize>(PhantomData<*const ()>);
+
+impl<const N: usize> Snapshot for Trail<N> {
+    type Guard = OnDrop<N>;
+
+    fn capture() -> Self {
+        Trail
+    }
+
+    fn attach(self) -> OnDrop<N> {
+        TRAIL.with_borrow_mut(|trail| trail.push(["+0", "+1", "+2", "+3"][N]));
+        OnDrop(PhantomData)
+    }
+}
+
+impl<const N: usize> Drop for OnDrop<N> {
+    fn drop(&mut self) {
+        TRAIL.with_borrow_mut(|trail| trail.push(["-0", "-1", "-2", "-3"][N]));
+    }
+}
+
+#[test]
+fn tuples_attach_left_to_right_and_detach_right_to_left() {
+    fn trail<S: Snapshot>() -> Vec<&'static str> {
+        S::capture().run(|| TRAIL.with_borrow_mut(|trail| trail.push("run")));
+        TRAIL.take()
+    }
+    assert_eq!(trail::<(Trail<0>,)>(), ["+0", "run", "-0"]);
+    assert_eq!(trail::<(Trail<0>, Trail<1>)>(), ["+0", "+1", "run", "-1", "-0"]);
+    assert_eq!(trail::<(Trail<0>, Trail<1>, Trail<2>)>(), ["+0", "+1", "+2", "run", "-2", "-1", "-0"]);
+    assert_eq!(
+        trail::<(Trail<0>, Trail<1>, Trail<2>, Trail<3>)>(),
+        ["+0", "+1", "+2", "+3", "run", "-3", "-2", "-1", "-0"]
+    );
+}
+
+#[test]
+fn tuples_detach_when_the_work_panics() {
+    let result = catch_unwind(|| <(Trail<0>, Context)>::capture().run(|| panic!("no")));
+    assert!(result.is_err());
+    assert_eq!(TRAIL.take(), ["+0", "-0"]);
+}
+
+#[test]
+fn a_users_snapshot_travels_with_the_context() {
+    let cx = tagged("both");
+    let job = cx.run(|| (|| (tag(), TRAIL.take())).with_current::<(Context, Trail<2>)>());
+    let seen = std::thread::spawn(|| job.run(|job| job())).join().unwrap();
+    assert_eq!(seen, (Some("both"), vec!["+2"]));
+}

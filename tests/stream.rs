@@ -1,0 +1,127 @@
+//! Streams: every `poll_next` inside, and the context let go at the end.
+
+mod support;
+
+use std::{panic::AssertUnwindSafe, task::Poll};
+
+use ctxhop::prelude::*;
+use futures::{
+    FutureExt as _, Stream, StreamExt,
+    executor::block_on,
+    stream::{self, FusedStream},
+};
+use support::{Case, Ended, Fate, Output, SUBMITTED, Submitted, assert_stranger, stranger, tag, tagged};
+
+/// Yields 0, 1, 2 and then comes to the case's end.
+fn numbers(case: &Case) -> impl Stream<Item = Output> + Unpin + Send + use<> {
+    let (probe, end) = (case.probe(), case.end());
+    let mut end = Some(end);
+    let mut n = 0;
+    stream::poll_fn(move |_| {
+        probe.saw("poll");
+        n += 1;
+        match n {
+            ..3 => Poll::Ready(Some(Ok(n))),
+            3 => match end.take().expect("once")() {
+                Ok(_) => Poll::Ready(None),
+                error => Poll::Ready(Some(error)),
+            },
+            _ => Poll::Ready(None),
+        }
+    })
+}
+
+#[test]
+fn matrix() {
+    let _guard = stranger().attach();
+    for fate in [Fate::Completes, Fate::Errors, Fate::Panics, Fate::Unstarted, Fate::Midway] {
+        for submitted in SUBMITTED {
+            let case = Case::new("stream", submitted, fate);
+            let numbers = numbers(&case);
+            let stream: stream::BoxStream<'static, Output> = if submitted == Submitted::Twice {
+                numbers.with_context(case.inner_context()).boxed()
+            } else {
+                numbers.boxed()
+            };
+            let mut stream = case.submit(|| stream.with_current_context());
+
+            let (ended, polls) = match fate {
+                Fate::Unstarted => (Ended::Gone, 0),
+                Fate::Midway => {
+                    assert_eq!(block_on(stream.next()), Some(Ok(1)));
+                    assert_stranger("between two polls");
+                    (Ended::Gone, 1)
+                }
+                _ => {
+                    let items = block_on(AssertUnwindSafe(stream.by_ref().collect::<Vec<_>>()).catch_unwind());
+                    assert_stranger("after the stream's end");
+                    if items.is_ok() {
+                        case.assert_released(); // although the stream is still there
+                    }
+                    match items {
+                        Ok(items) if fate == Fate::Completes => {
+                            assert_eq!(items, [Ok(1), Ok(2)]);
+                            (Ended::Returned(Ok(7)), 3)
+                        }
+                        Ok(items) => {
+                            assert_eq!(items[..2], [Ok(1), Ok(2)]);
+                            (Ended::Returned(items[2]), 4)
+                        }
+                        Err(payload) => (Ended::from_unwind(Err(payload)), 3),
+                    }
+                }
+            };
+            if matches!(fate, Fate::Completes | Fate::Errors) {
+                // A stream that has ended belongs to its owner again.
+                case.submit(|| {
+                    if submitted == Submitted::Twice { case.inner_context().run(|| drop(stream)) } else { drop(stream) }
+                });
+            } else {
+                drop(stream);
+            }
+
+            case.assert_ended(ended);
+            case.assert_saw(&["poll"; 4][..polls]);
+            case.assert_released();
+            assert_stranger(&case.name);
+        }
+    }
+}
+
+#[test]
+fn stays_usable_after_its_end() {
+    // `FuturesUnordered` ends when it is empty, and goes on when it is filled again.
+    let mut tasks = stream::FuturesUnordered::new().with_context(tagged("bound"));
+    tasks.inner_mut().push(async { tag() }.boxed());
+    assert_eq!(block_on(tasks.next()), Some(Some("bound")));
+    assert_eq!(block_on(tasks.next()), None);
+
+    tasks.inner_mut().push(async { tag() }.boxed());
+    let _guard = tagged("caller").attach();
+    assert_eq!(block_on(tasks.next()), Some(Some("caller")), "from then on it is as if it were bare");
+}
+
+#[test]
+fn size_hint_and_is_terminated_are_the_inner_streams() {
+    let mut stream = stream::iter(0..3).fuse().with_current_context();
+    assert_eq!(stream.size_hint(), (3, Some(3)));
+    assert!(!stream.is_terminated());
+    assert_eq!(block_on(stream.by_ref().count()), 3);
+    assert!(stream.is_terminated());
+    assert_eq!(stream.size_hint(), (0, Some(0)));
+}
+
+#[test]
+fn adaptors_keep_their_names() {
+    // No method of `WithContext` hides one of `StreamExt`.
+    let seen: Vec<_> = block_on(
+        stream::iter(0..4)
+            .map(|n| (n, tag()))
+            .with_context(tagged("in"))
+            .map(|(n, inside)| (n, inside, tag()))
+            .filter(|(n, ..)| std::future::ready(n % 2 == 0))
+            .then(async |item| item)
+            .collect(),
+    );
+    assert_eq!(seen, [(0, Some("in"), None), (2, Some("in"), None)]);
+}
