@@ -96,7 +96,7 @@ pub struct Case {
     pub fate: Fate,
     /// Counts who holds the context that the job was submitted in.
     held: Arc<()>,
-    log: Arc<Mutex<Vec<(&'static str, Option<&'static str>)>>>,
+    log: Arc<Mutex<Vec<Event>>>,
 }
 
 struct Held(#[allow(dead_code, reason = "it is counted")] Arc<()>);
@@ -177,7 +177,10 @@ impl Case {
 #[derive(Clone)]
 pub struct Probe(Arc<Log>);
 
-struct Log(Arc<Mutex<Vec<(&'static str, Option<&'static str>)>>>);
+/// What happened, and in which context.
+type Event = (&'static str, Option<&'static str>);
+
+struct Log(Arc<Mutex<Vec<Event>>>);
 
 impl Probe {
     pub fn saw(&self, event: &'static str) {
