@@ -67,6 +67,9 @@ pub trait Propagate: Sized {
     /// Use it for long-lived tasks that are started on the way by whoever comes first: connection pools, caches, flush
     /// loops. To stay in the trace but not keep its span open, use [`ContextExt::parent_only`](crate::ContextExt).
     ///
+    /// Give what is detached to the bare `tokio::spawn`, not to `ctxhop::tokio::spawn`: that one would bind the current
+    /// context around it, which the work does not see, but which is held until the work is done.
+    ///
     /// # Examples
     ///
     /// ```
@@ -230,7 +233,8 @@ impl<T, S: Snapshot> WithContext<T, S> {
 
     /// Does a message's work: calls `f` with the value, in its context, and lets the context go.
     ///
-    /// Use it at the receiving end of a channel, in synchronous code.
+    /// Use it at the receiving end of a channel, in synchronous code. With a closure that returns a future, the context
+    /// would be attached only while that future is made: see [`run_async`](Self::run_async).
     ///
     /// # Panics
     ///

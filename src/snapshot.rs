@@ -228,6 +228,8 @@ where
     Context::capture().wrap(f)
 }
 
+/// On a `Context`, `cx.attach()` is OpenTelemetry's own method; the trait's is `Snapshot::attach(cx)`.
+///
 /// While a thread ends and its thread-locals are being destroyed, there may be no current context any more. Then
 /// `capture` gives an empty context and `attach` does nothing, so that destructors of other thread-locals can still
 /// drop, run and send what this crate has wrapped.
