@@ -17,13 +17,17 @@ impl<F: Future, S: Snapshot> Future for WithContext<F, S> {
     #[track_caller]
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        let guard = this.context.clone().map(S::attach);
-        let poll = this.inner.as_mut().as_pin_mut().expect("`WithContext` polled after completion").poll(task);
+        let context = this.context.as_ref().expect("`WithContext` polled after completion");
+        let poll = context.run(|| {
+            let poll = this.inner.as_mut().as_pin_mut().expect("there as long as the context").poll(task);
+            if poll.is_ready() {
+                // A future that is ready may still hold unfinished work (`Timeout`, `Select`, `Abortable`), and that is
+                // to be dropped inside too.
+                this.inner.set(None);
+            }
+            poll
+        });
         if poll.is_ready() {
-            // A future that is ready may still hold unfinished work (`Timeout`, `Select`, `Abortable`), and that is to
-            // be dropped inside too.
-            this.inner.set(None);
-            drop(guard);
             *this.context = None;
         }
         poll

@@ -11,7 +11,8 @@ use crate::Snapshot;
 /// what you hand over. What comes back is a [`WithContext`]: still a future if the value was one, still a stream, and
 /// so on.
 ///
-/// opentelemetry's own `FutureExt` has methods of the same names: import one of the two.
+/// opentelemetry's own `FutureExt` has methods of the same names, and `anyhow::Context` has a `with_context`. Import one
+/// of them in a module, or name the trait in the call: `Propagate::with_context(fut, cx)`.
 pub trait Propagate: Sized {
     /// Binds the context that is current **now**, at this call, not when the work starts.
     ///
@@ -103,14 +104,19 @@ pin_project! {
     /// - The context is let go when the work is done: a future is ready, a stream or iterator has ended, a sink is
     ///   closed, a message's `run` has returned. A finished wrapper that is still around keeps no span open.
     /// - A future that is ready is dropped at once, inside its context, with all that it still holds: the loser of a
-    ///   `select`, the work behind a `timeout`. Streams, iterators and sinks stay, for a stream may also be a sink; from
-    ///   then on calls go straight to them.
+    ///   `select`, the work behind a `timeout`. Streams, iterators and sinks stay when they have ended, and are from then
+    ///   on as if they were bare, for a stream may be filled again, or be a sink too. So bind the stream before a
+    ///   `take(n)` rather than after it, and each half of what is both stream and sink.
+    /// - A clone has the same context; the value is cloned in the caller's.
     /// - It adds no allocation, lock or log, and is [`Send`], [`Sync`] and [`Unpin`] as `T` and `S` are.
     ///
     /// # Panics
     ///
     /// All methods that give access to the value or its context panic once there is none to give: the context after
     /// the work is done, the value after a future is ready. Messages and closures always have both.
+    ///
+    /// Whatever attaches, the drop too, panics while OpenTelemetry has its current context borrowed, as
+    /// [`Context::attach`] does: inside `Context::map_current`, and so inside a sampler or a processor's `on_start`.
     ///
     /// # Examples
     ///
@@ -172,7 +178,7 @@ pin_project! {
     }
 }
 
-pub(crate) const NO_INNER: &str = "`WithContext` has no value any more: its future is ready";
+const NO_INNER: &str = "`WithContext` has no value any more: its future is ready";
 const NO_CONTEXT: &str = "`WithContext` has no context any more: its work is done";
 
 impl<T, S: Snapshot> WithContext<T, S> {
@@ -201,12 +207,16 @@ impl<T, S: Snapshot> WithContext<T, S> {
     }
 
     /// The value alone; its context is let go.
+    #[must_use = "the value is dropped outside its context"]
     #[track_caller]
     pub fn into_inner(mut self) -> T {
+        // First, as what has no value need not be attached to drop it.
+        self.context = None;
         self.inner.take().expect(NO_INNER)
     }
 
     /// The value and its context, apart. Nothing binds them any more.
+    #[must_use = "the value is dropped outside its context"]
     #[track_caller]
     pub fn into_parts(mut self) -> (T, S) {
         let context = self.context.take().expect(NO_CONTEXT);
@@ -262,6 +272,28 @@ impl<T, S: Snapshot> WithContext<T, S> {
         f(self.inner.take().expect(NO_INNER))
     }
 
+    /// Calls `f` with the value by reference, in its context, as often as you like.
+    ///
+    /// Use it where a message is shared: in an [`Arc`](std::sync::Arc), or behind the borrow of a watch channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::Propagate;
+    /// use opentelemetry::Context;
+    ///
+    /// let config = vec![1, 2].with_context(Context::new().with_value(10));
+    /// let (_tx, rx) = tokio::sync::watch::channel(config);
+    /// let sum = rx.borrow().run_ref(|list| list.iter().sum::<i32>() + Context::current().get::<i32>().unwrap());
+    /// assert_eq!(sum, 13);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn run_ref<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        let inner = self.inner();
+        self.context().run(|| f(inner))
+    }
+
     /// Does a message's work in asynchronous code: calls `f` at once, in the context, and binds the future to it.
     ///
     /// # Cancel safety
@@ -298,6 +330,21 @@ impl<T, S: Snapshot> WithContext<T, S> {
     pub(crate) fn inside<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
         let _guard = self.context.clone().map(S::attach);
         f(self.inner.as_mut().expect(NO_INNER))
+    }
+
+    /// Calls `f` with the pinned value, in the context as long as there is one.
+    #[cfg(feature = "futures")]
+    #[inline]
+    pub(crate) fn inside_pinned<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut T>) -> R) -> R {
+        let this = self.project();
+        let _guard = this.context.clone().map(S::attach);
+        f(this.inner.as_pin_mut().expect(NO_INNER))
+    }
+
+    /// Lets the context go: the work is done.
+    #[cfg(feature = "futures")]
+    pub(crate) fn let_go(self: Pin<&mut Self>) {
+        *self.project().context = None;
     }
 }
 

@@ -19,7 +19,10 @@ use crate::Propagate;
 ///   brings back what was current before, also when guards are dropped by unwinding.
 /// - The guard is not [`Send`]: it belongs to the thread that it was made on.
 /// - [`clone`](Clone::clone) is cheap, as it happens once a poll: an [`Arc`](std::sync::Arc) rather than a deep copy.
-/// - Neither `capture`, `attach` nor the guard's drop panics: they run in destructors.
+/// - Neither `capture`, `attach` nor the guard's drop panics: they run in destructors. ([`Context`]'s does where
+///   [`WithContext`](crate::WithContext) says so.)
+/// - Guards may be dropped in another order than the reverse of that in which they were made, where two bound parallel
+///   iterators are zipped. [`Context`] bears that; if yours does not, bind the zipped iterator as a whole.
 ///
 /// # Examples
 ///
@@ -154,7 +157,9 @@ pub trait Snapshot: Clone {
 
     /// Wraps a closure that may be called many times, from several threads if `f` may.
     ///
-    /// Like [`wrap`](Self::wrap), with one argument (a tuple or `()` for another number). Each call attaches anew.
+    /// Like [`wrap`](Self::wrap), with one argument; each call attaches anew. For another number of arguments, and for
+    /// references (a comparator's `&A, &B`), use [`run`](Self::run) in a closure of your own:
+    /// `|a, b| cx.run(|| compare(a, b))`.
     ///
     /// # Examples
     ///
@@ -171,7 +176,7 @@ pub trait Snapshot: Clone {
         F: Fn(A) -> R,
     {
         let f = f.with_context(self);
-        move |arg| f.context().run(|| f.inner()(arg))
+        move |arg| f.run_ref(|f| f(arg))
     }
 
     /// Wraps a closure that may be called many times and changes what it captured.
@@ -197,10 +202,7 @@ pub trait Snapshot: Clone {
         F: FnMut(A) -> R,
     {
         let mut f = f.with_context(self);
-        move |arg| {
-            let _guard = f.context().clone().attach();
-            f.inner_mut()(arg)
-        }
+        move |arg| f.inside(|f| f(arg))
     }
 }
 
@@ -245,6 +247,22 @@ impl Snapshot for Context {
     fn attach(self) -> Self::Guard {
         if storage_is_alive() { Some(Context::attach(self)) } else { discard(self) }
     }
+
+    /// As the provided method, with no option to look into at the end: this is what every poll goes through.
+    #[inline]
+    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        if !storage_is_alive() {
+            return run_without(f);
+        }
+        let _guard = Context::attach(self.clone());
+        f()
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn run_without<R>(f: impl FnOnce() -> R) -> R {
+    f()
 }
 
 /// Out of line, so that `attach` can pass `self` on where it lies, rather than keep it for a drop of its own.
@@ -264,23 +282,31 @@ fn storage_is_alive() -> bool {
 /// The first time on each thread, and once the storage is gone.
 #[cold]
 fn watch_storage() -> bool {
-    STORAGE_WATCH.try_with(|_| STORAGE_IS_ALIVE.get()).unwrap_or(false)
+    let probe = |_: &StorageWatch| {
+        // Fails where the storage is gone before its watch was first needed; or is borrowed, which it is not for long.
+        let alive = catch_unwind(|| Context::map_current(|_| ())).is_ok();
+        STORAGE_IS_ALIVE.set(alive);
+        alive
+    };
+    STORAGE_WATCH.try_with(probe).unwrap_or(false)
 }
 
 thread_local! {
     /// Constant and without a destructor, so that to read it is a single load, at any time. Set by its watch alone.
     static STORAGE_IS_ALIVE: Cell<bool> = const { Cell::new(false) };
 
-    /// Dies just before OpenTelemetry's thread-local does: thread-locals are destroyed in the reverse order of their
-    /// initialisation, and to initialise this one is to initialise that one first.
-    static STORAGE_WATCH: StorageWatch = StorageWatch::start();
+    /// Dies just before OpenTelemetry's thread-local does: std destroys a thread's locals in the reverse order of their
+    /// initialisation, and to initialise this one is to initialise that one first. Where a platform's std should do
+    /// otherwise, destructors of thread-locals are back to OpenTelemetry's panics, and all else is as it was.
+    static STORAGE_WATCH: StorageWatch = StorageWatch::new();
 }
 
 struct StorageWatch;
 
 impl StorageWatch {
-    fn start() -> Self {
-        STORAGE_IS_ALIVE.set(catch_unwind(|| Context::map_current(|_| ())).is_ok());
+    fn new() -> Self {
+        // For its effect alone; whether it worked is asked later.
+        _ = catch_unwind(|| Context::map_current(|_| ()));
         StorageWatch
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use futures_core::{FusedStream, Stream};
 
-use crate::{Snapshot, WithContext, propagate::NO_INNER};
+use crate::{Snapshot, WithContext};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<T: Stream, S: Snapshot> Stream for WithContext<T, S> {
@@ -31,20 +31,5 @@ impl<T: Stream, S: Snapshot> Stream for WithContext<T, S> {
 impl<T: FusedStream, S: Snapshot> FusedStream for WithContext<T, S> {
     fn is_terminated(&self) -> bool {
         self.inner().is_terminated()
-    }
-}
-
-impl<T, S: Snapshot> WithContext<T, S> {
-    /// Calls `f` with the pinned value, in the context as long as there is one.
-    #[inline]
-    pub(crate) fn inside_pinned<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut T>) -> R) -> R {
-        let this = self.project();
-        let _guard = this.context.clone().map(S::attach);
-        f(this.inner.as_pin_mut().expect(NO_INNER))
-    }
-
-    /// Lets the context go: the work is done.
-    pub(crate) fn let_go(self: Pin<&mut Self>) {
-        *self.project().context = None;
     }
 }

@@ -66,6 +66,7 @@ fn gives_access_to_both_parts() {
     bound.inner_mut().push(2);
     assert_eq!(bound.inner(), &[1, 2]);
     assert_eq!(bound.context().run(tag), Some("cx"));
+    assert_eq!(bound.run_ref(|inner| (inner.len(), tag())), (2, Some("cx")));
     Pin::new(&mut bound).inner_pin_mut().push(3);
 
     let (inner, cx) = bound.clone().into_parts();

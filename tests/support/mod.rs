@@ -160,10 +160,23 @@ impl Case {
         assert_eq!(Arc::strong_count(&self.held), 1, "{}: the context is still held", self.name);
     }
 
-    /// Asserts that the probe saw these events, each in the right context, and its own end last.
+    /// Asserts that the probe saw these events, each in the right context, and its own drop last, there too.
     #[track_caller]
     pub fn assert_saw(&self, events: &[&'static str]) {
-        let expected: Vec<_> = events.iter().chain(&["drop"]).map(|event| (*event, self.expected())).collect();
+        self.assert_saw_and_dropped(events, self.expected());
+    }
+
+    /// Asserts that the probe saw these events, each in the right context, and its own drop last, in the stranger's: what
+    /// has ended, and has let its context go, is as if it were bare.
+    #[track_caller]
+    pub fn assert_saw_and_outlived(&self, events: &[&'static str]) {
+        self.assert_saw_and_dropped(events, Some("stranger"));
+    }
+
+    #[track_caller]
+    fn assert_saw_and_dropped(&self, events: &[&'static str], dropped_in: Option<&'static str>) {
+        let mut expected: Vec<_> = events.iter().map(|event| (*event, self.expected())).collect();
+        expected.push(("drop", dropped_in));
         assert_eq!(*self.log.lock().unwrap(), expected, "{}: (event, context) seen", self.name);
     }
 
