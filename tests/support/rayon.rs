@@ -12,7 +12,6 @@ use std::{
     cmp::Ordering,
     collections::{BTreeSet, HashSet},
     fmt::{self, Debug},
-    hash::{Hash, Hasher},
     iter::{Product, Sum},
     mem,
     sync::{Condvar, Mutex},
@@ -114,7 +113,7 @@ fn threads(notes: &HashSet<Note>) -> usize {
     notes.iter().map(|(.., thread)| thread).collect::<HashSet<_>>().len()
 }
 
-/// An item that notes the context in which it is cloned, compared, hashed and summed up.
+/// An item that notes the context in which it is cloned, compared and summed up.
 pub struct Watched(pub u32, pub &'static Seen);
 
 impl Clone for Watched {
@@ -135,8 +134,7 @@ impl Eq for Watched {}
 
 impl PartialOrd for Watched {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        self.1.at("PartialOrd");
-        self.0.partial_cmp(&other.0)
+        Some(self.cmp(other))
     }
 }
 
@@ -144,13 +142,6 @@ impl Ord for Watched {
     fn cmp(&self, other: &Self) -> Ordering {
         self.1.at("Ord");
         self.0.cmp(&other.0)
-    }
-}
-
-impl Hash for Watched {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.1.note("Hash");
-        self.0.hash(hasher);
     }
 }
 
