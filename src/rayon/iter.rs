@@ -150,7 +150,7 @@ impl<P: Producer, S: Snapshot + Send> Producer for BoundProducer<P, S> {
     }
 }
 
-/// A part of the plumbing that lives on one thread, with the context attached.
+/// A leaf's iterator, with the context attached.
 struct Attached<B, G> {
     // Dropped before the guard, and so inside the context.
     base: B,
@@ -202,7 +202,7 @@ impl<I: ExactSizeIterator, G> ExactSizeIterator for Attached<I, G> {
 // ---- Consumer mode ---------------------------------------------------------------------------------------------------
 
 impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
-    type Folder = Attached<C::Folder, S::Guard>;
+    type Folder = BoundFolder<C::Folder, S::Guard>;
     type Reducer = Bound<C::Reducer, S>;
     type Result = C::Result;
 
@@ -215,8 +215,9 @@ impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
 
     fn into_folder(self) -> Self::Folder {
         // First the guard: to make a folder may call a closure, of `fold` and `map_init` for example.
-        let guard = self.context.attach();
-        Attached { base: self.base.into_folder(), guard }
+        let outer = self.context.clone().attach();
+        let base = self.base.into_folder();
+        BoundFolder { inner: self.context.attach(), base, outer }
     }
 
     fn full(&self) -> bool {
@@ -234,21 +235,31 @@ impl<T, C: UnindexedConsumer<T>, S: Snapshot + Send> UnindexedConsumer<T> for Bo
     }
 }
 
-impl<T, F: Folder<T>, G> Folder<T> for Attached<F, G> {
+/// A leaf's folder, with the context attached twice: around the folders behind it, and above the contexts that those
+/// may be bound to. So the inner of two contexts wins, as it does everywhere.
+struct BoundFolder<F, G> {
+    // In the order in which they have to be dropped.
+    inner: G,
+    base: F,
+    outer: G,
+}
+
+impl<T, F: Folder<T>, G> Folder<T> for BoundFolder<F, G> {
     type Result = F::Result;
 
     fn consume(self, item: T) -> Self {
-        let Self { base, guard } = self;
-        Attached { base: base.consume(item), guard }
+        let Self { inner, base, outer } = self;
+        Self { inner, base: base.consume(item), outer }
     }
 
     fn consume_iter<I: IntoIterator<Item = T>>(self, iter: I) -> Self {
-        let Self { base, guard } = self;
-        Attached { base: base.consume_iter(iter), guard }
+        let Self { inner, base, outer } = self;
+        Self { inner, base: base.consume_iter(iter), outer }
     }
 
     fn complete(self) -> F::Result {
-        let Self { base, guard: _guard } = self;
+        let Self { inner, base, outer: _outer } = self;
+        drop(inner);
         base.complete()
     }
 
