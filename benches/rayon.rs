@@ -13,11 +13,11 @@ use ctxhop::prelude::*;
 use opentelemetry::Context;
 use rayon::prelude::*;
 
-const ITEMS: u64 = 10_000_000;
+const ITEMS: usize = 10_000_000;
 
 /// What all variants do for an item: not nothing, but cheap.
-fn work(n: u64) -> u64 {
-    black_box(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+fn work(n: usize) -> u64 {
+    (black_box(n) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }
 
 type Variant = (&'static str, fn() -> u64);

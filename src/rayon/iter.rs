@@ -18,10 +18,14 @@ pub trait ParallelIteratorExt: ParallelIterator {
     /// Runs a whole chain of adaptors, and what consumes it, in the context that is current now.
     ///
     /// Use it unless you know that [`with_current_context`](Propagate::with_current_context) is enough. That one is an
-    /// adaptor: at the head of a chain it covers the closures of most adaptors behind it, but not those behind `chunks`,
-    /// on the far side of `chain` or for the inner items of `flat_map` and `flatten`; at the tail it covers what is
-    /// before it, except the outer closure of `flat_map`, and what consumes the chain. This method puts it at both ends,
-    /// and no closure escapes.
+    /// adaptor:
+    ///
+    /// - at the head of a chain it covers the closures of most adaptors behind it, but not those behind `chunks` and
+    ///   `fold_chunks`, on the far side of `chain`, or for the inner items of `flat_map` and `flatten`;
+    /// - at the tail it covers what consumes the chain and what is before it, but not the outer closure of `flat_map`,
+    ///   what makes the inner iterators of `flatten`, and the items that `skip` passes over.
+    ///
+    /// This method puts it at both ends, and no closure of the chain escapes.
     ///
     /// # Guarantees
     ///
@@ -31,6 +35,9 @@ pub trait ParallelIteratorExt: ParallelIterator {
     ///   leaves the workers clean.
     /// - Items that rayon drops without processing them, after a `find_any` was successful or an item panicked, may be
     ///   dropped outside the context.
+    /// - Outside, too, is what rayon calls to split the work: the closures of the sources `split`, `walk_tree`,
+    ///   `par_split` and `par_chunk_by`, which [`Snapshot::run`] can bind, and the `clone` of what `map_with` and the
+    ///   like start with; and what the caller of `collect` does: to hash or to sort what it got.
     ///
     /// # Examples
     ///
@@ -59,6 +66,13 @@ pub trait ParallelIteratorExt: ParallelIterator {
     /// Runs a whole chain of adaptors, and what consumes it, in the given context or other [`Snapshot`].
     ///
     /// Like [`in_current_context`](Self::in_current_context).
+    ///
+    /// A chain that is bound already keeps its context: of two bound one after the other, the inner one wins, and the
+    /// outer one has what the inner one does not cover. Of two side by side, in `zip` and `interleave`, the right one
+    /// wins, on the left side too: bind such a chain as a whole.
+    ///
+    /// When a closure panics, or two bound iterators are zipped, rayon drops guards in another order than that in which
+    /// they were made. [`Context`] bears that; to leave the workers clean, a [`Snapshot`] of your own has to as well.
     fn in_context<S, F, I>(self, context: S, chain: F) -> WithContext<I, S>
     where
         S: Snapshot + Send,
