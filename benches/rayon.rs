@@ -43,7 +43,12 @@ const PULLED: [Variant; 3] = [
     }),
 ];
 
-const FIB: [Variant; 2] = [("bare", || fib(30, &bare_join)), ("ctxhop::rayon::join", || fib(30, &bound_join))];
+const FIB: [Variant; 3] = [
+    ("bare", || fib(30, &bare_join)),
+    ("ctxhop::rayon::join", || fib(30, &bound_join)),
+    // What is left without the context's reference counts, for which the threads contend.
+    ("ctxhop::rayon::join, in no context", || Context::new().run(|| fib(30, &bound_join))),
+];
 
 type Join = dyn Fn(u64) -> (u64, u64) + Sync;
 

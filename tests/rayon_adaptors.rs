@@ -184,7 +184,7 @@ fn many_items_to_one() {
     matrix.row("try_fold", &["before", "identity", "fold", "after", "end"]).check(
         |it, seen| {
             let it = it.map(seen.pass("before"));
-            it.try_fold(|| seen.at("identity"), |(), _| Some(seen.at("fold"))).map(seen.pass("after"))
+            it.try_fold(|| seen.at("identity"), |(), _| seen.pass("fold")(Some(()))).map(seen.pass("after"))
         },
         for_each,
     );

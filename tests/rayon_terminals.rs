@@ -39,10 +39,10 @@ fn each() {
         assert_eq!(done, Ok(()));
     });
     matrix.row("try_for_each_with", &["before", "Clone", "end"]).splits_miss(&["Clone"]).check(map, |it, seen| {
-        assert_eq!(it.try_for_each_with(Watched(0, seen), |_, _| Some(seen.at("end"))), Some(()));
+        assert_eq!(it.try_for_each_with(Watched(0, seen), |_, _| seen.pass("end")(Some(()))), Some(()));
     });
     matrix.row("try_for_each_init", &["before", "init", "end"]).check(map, |it, seen| {
-        assert_eq!(it.try_for_each_init(|| seen.at("init"), |(), _| Some(seen.at("end"))), Some(()));
+        assert_eq!(it.try_for_each_init(|| seen.at("init"), |(), _| seen.pass("end")(Some(()))), Some(()));
     });
     matrix.row("count", &["before"]).check(
         |it, seen| map(it, seen).filter(|_| true),

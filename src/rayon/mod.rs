@@ -41,6 +41,8 @@ use crate::{Propagate, Snapshot, wrap};
 /// [`rayon::join`], with the context that is current now in both closures.
 ///
 /// It costs one capture; the context is attached only where a closure was stolen, as otherwise it is current already.
+/// Threads that capture the same context contend for its reference counts: some tens of nanoseconds, so stop splitting
+/// at pieces that take a microsecond or more.
 ///
 /// # Panics
 ///
