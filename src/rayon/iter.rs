@@ -18,10 +18,14 @@ pub trait ParallelIteratorExt: ParallelIterator {
     /// Runs a whole chain of adaptors, and what consumes it, in the context that is current now.
     ///
     /// Use it unless you know that [`with_current_context`](Propagate::with_current_context) is enough. That one is an
-    /// adaptor: at the head of a chain it covers the closures of most adaptors behind it, but not those behind `chunks`,
-    /// on the far side of `chain` or for the inner items of `flat_map` and `flatten`; at the tail it covers what is
-    /// before it, except the outer closure of `flat_map`, and what consumes the chain. This method puts it at both ends,
-    /// and no closure escapes.
+    /// adaptor:
+    ///
+    /// - at the head of a chain it covers the closures of most adaptors behind it, but not those behind `chunks` and
+    ///   `fold_chunks`, on the far side of `chain`, or for the inner items of `flat_map` and `flatten`;
+    /// - at the tail it covers what consumes the chain and what is before it, but not the outer closure of `flat_map`,
+    ///   what makes the inner iterators of `flatten`, and the items that `skip` passes over.
+    ///
+    /// This method puts it at both ends, and no closure of the chain escapes.
     ///
     /// # Guarantees
     ///
@@ -31,6 +35,9 @@ pub trait ParallelIteratorExt: ParallelIterator {
     ///   leaves the workers clean.
     /// - Items that rayon drops without processing them, after a `find_any` was successful or an item panicked, may be
     ///   dropped outside the context.
+    /// - Outside, too, is what rayon calls to split the work: the closures of the sources `split`, `walk_tree`,
+    ///   `par_split` and `par_chunk_by`, which [`Snapshot::run`] can bind, and the `clone` of what `map_with` and the
+    ///   like start with; and what the caller of `collect` does: to hash or to sort what it got.
     ///
     /// # Examples
     ///
@@ -59,6 +66,13 @@ pub trait ParallelIteratorExt: ParallelIterator {
     /// Runs a whole chain of adaptors, and what consumes it, in the given context or other [`Snapshot`].
     ///
     /// Like [`in_current_context`](Self::in_current_context).
+    ///
+    /// A chain that is bound already keeps its context: of two bound one after the other, the inner one wins, and the
+    /// outer one has what the inner one does not cover. Of two side by side, in `zip` and `interleave`, the right one
+    /// wins, on the left side too: bind such a chain as a whole.
+    ///
+    /// When a closure panics, or two bound iterators are zipped, rayon drops guards in another order than that in which
+    /// they were made. [`Context`] bears that; to leave the workers clean, a [`Snapshot`] of your own has to as well.
     fn in_context<S, F, I>(self, context: S, chain: F) -> WithContext<I, S>
     where
         S: Snapshot + Send,
@@ -150,7 +164,7 @@ impl<P: Producer, S: Snapshot + Send> Producer for BoundProducer<P, S> {
     }
 }
 
-/// A part of the plumbing that lives on one thread, with the context attached.
+/// A leaf's iterator, with the context attached.
 struct Attached<B, G> {
     // Dropped before the guard, and so inside the context.
     base: B,
@@ -202,7 +216,7 @@ impl<I: ExactSizeIterator, G> ExactSizeIterator for Attached<I, G> {
 // ---- Consumer mode ---------------------------------------------------------------------------------------------------
 
 impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
-    type Folder = Attached<C::Folder, S::Guard>;
+    type Folder = BoundFolder<C::Folder, S::Guard>;
     type Reducer = Bound<C::Reducer, S>;
     type Result = C::Result;
 
@@ -215,8 +229,9 @@ impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
 
     fn into_folder(self) -> Self::Folder {
         // First the guard: to make a folder may call a closure, of `fold` and `map_init` for example.
-        let guard = self.context.attach();
-        Attached { base: self.base.into_folder(), guard }
+        let outer = self.context.clone().attach();
+        let base = self.base.into_folder();
+        BoundFolder { inner: self.context.attach(), base, outer }
     }
 
     fn full(&self) -> bool {
@@ -234,21 +249,31 @@ impl<T, C: UnindexedConsumer<T>, S: Snapshot + Send> UnindexedConsumer<T> for Bo
     }
 }
 
-impl<T, F: Folder<T>, G> Folder<T> for Attached<F, G> {
+/// A leaf's folder, with the context attached twice: around the folders behind it, and above the contexts that those
+/// may be bound to. So the inner of two contexts wins, as it does everywhere.
+struct BoundFolder<F, G> {
+    // In the order in which they have to be dropped.
+    inner: G,
+    base: F,
+    outer: G,
+}
+
+impl<T, F: Folder<T>, G> Folder<T> for BoundFolder<F, G> {
     type Result = F::Result;
 
     fn consume(self, item: T) -> Self {
-        let Self { base, guard } = self;
-        Attached { base: base.consume(item), guard }
+        let Self { inner, base, outer } = self;
+        Self { inner, base: base.consume(item), outer }
     }
 
     fn consume_iter<I: IntoIterator<Item = T>>(self, iter: I) -> Self {
-        let Self { base, guard } = self;
-        Attached { base: base.consume_iter(iter), guard }
+        let Self { inner, base, outer } = self;
+        Self { inner, base: base.consume_iter(iter), outer }
     }
 
     fn complete(self) -> F::Result {
-        let Self { base, guard: _guard } = self;
+        let Self { inner, base, outer: _outer } = self;
+        drop(inner);
         base.complete()
     }
 

@@ -1,0 +1,176 @@
+//! Bound or not, a parallel iterator has the same lengths, and gives the same results in the same order.
+
+mod support;
+
+use ctxhop::prelude::*;
+use opentelemetry::Context;
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert_eq, prop_oneof, proptest};
+use rayon::prelude::*;
+use support::tagged;
+
+/// An adaptor that keeps the iterator indexed.
+#[derive(Clone, Copy, Debug)]
+enum First {
+    Map,
+    Enumerate,
+    Rev,
+    Zip,
+    Chain,
+    Interleave,
+    Chunks(usize),
+    Skip(usize),
+    Take(usize),
+    StepBy(usize),
+}
+
+/// An adaptor that need not.
+#[derive(Clone, Copy, Debug)]
+enum Second {
+    Nothing,
+    Filter,
+    FlatMap,
+    Rev,
+    Zip,
+    Chunks(usize),
+    Take(usize),
+}
+
+/// Binds a chain, or leaves it alone.
+trait Bind: Copy {
+    fn head(self, it: impl IndexedParallelIterator<Item = u32>) -> impl IndexedParallelIterator<Item = u32>;
+    fn tail(self, it: impl ParallelIterator<Item = u32>) -> impl ParallelIterator<Item = u32>;
+}
+
+#[derive(Clone, Copy)]
+struct Bare;
+
+impl Bind for Bare {
+    fn head(self, it: impl IndexedParallelIterator<Item = u32>) -> impl IndexedParallelIterator<Item = u32> {
+        it
+    }
+
+    fn tail(self, it: impl ParallelIterator<Item = u32>) -> impl ParallelIterator<Item = u32> {
+        it
+    }
+}
+
+/// At its head, and between the two adaptors.
+#[derive(Clone, Copy)]
+struct Head<'a>(&'a Context);
+
+impl Bind for Head<'_> {
+    fn head(self, it: impl IndexedParallelIterator<Item = u32>) -> impl IndexedParallelIterator<Item = u32> {
+        it.with_context(self.0.clone())
+    }
+
+    fn tail(self, it: impl ParallelIterator<Item = u32>) -> impl ParallelIterator<Item = u32> {
+        it
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Both<'a>(&'a Context);
+
+impl Bind for Both<'_> {
+    fn head(self, it: impl IndexedParallelIterator<Item = u32>) -> impl IndexedParallelIterator<Item = u32> {
+        it.with_context(self.0.clone())
+    }
+
+    fn tail(self, it: impl ParallelIterator<Item = u32>) -> impl ParallelIterator<Item = u32> {
+        it.with_context(self.0.clone())
+    }
+}
+
+/// The lengths before the adaptors, between them and behind them, and the items.
+type Told = (usize, usize, Option<usize>, Vec<u32>);
+
+fn first(items: &[u32], first: First, second: Second, bind: impl Bind) -> Told {
+    let it = bind.head(items.par_iter().copied().with_max_len(4));
+    let len = it.len();
+    match first {
+        First::Map => then(len, it.map(|n| n.wrapping_mul(3)), second, bind),
+        First::Enumerate => then(len, it.enumerate().map(|(at, n)| n ^ at as u32), second, bind),
+        First::Rev => then(len, it.rev(), second, bind),
+        First::Zip => then(len, it.zip(items).map(|(a, b)| a.wrapping_sub(b / 2)), second, bind),
+        First::Chain => then(len, it.chain(items.par_iter().copied()), second, bind),
+        First::Interleave => then(len, it.interleave(items.par_iter().copied().rev()), second, bind),
+        First::Chunks(size) => then(len, it.chunks(size).map(digest), second, bind),
+        First::Skip(n) => then(len, it.skip(n), second, bind),
+        First::Take(n) => then(len, it.take(n), second, bind),
+        First::StepBy(n) => then(len, it.step_by(n), second, bind),
+    }
+}
+
+fn then(len: usize, it: impl IndexedParallelIterator<Item = u32>, second: Second, bind: impl Bind) -> Told {
+    let it = bind.head(it);
+    let lens = (len, it.len());
+    match second {
+        Second::Nothing => tell(lens, bind.tail(it)),
+        Second::Filter => tell(lens, bind.tail(it.filter(|n| n % 3 > 0))),
+        Second::FlatMap => tell(lens, bind.tail(it.flat_map(|n| [n, n / 2]))),
+        Second::Rev => tell(lens, bind.tail(it.rev())),
+        Second::Zip => tell(lens, bind.tail(it.zip(0..20_u32).map(|(a, b)| a.wrapping_add(b)))),
+        Second::Chunks(size) => tell(lens, bind.tail(it.chunks(size).map(digest))),
+        Second::Take(n) => tell(lens, bind.tail(it.take(n))),
+    }
+}
+
+fn tell((before, between): (usize, usize), it: impl ParallelIterator<Item = u32>) -> Told {
+    (before, between, it.opt_len(), it.collect())
+}
+
+/// Tells items in another order, or in other chunks, apart.
+fn digest(chunk: Vec<u32>) -> u32 {
+    chunk.into_iter().fold(17, |digest, n| digest.wrapping_mul(31).wrapping_add(n))
+}
+
+fn a_first() -> impl Strategy<Value = First> {
+    use First::*;
+    prop_oneof![
+        prop::sample::select(vec![Map, Enumerate, Rev, Zip, Chain, Interleave]),
+        (1..9_usize).prop_map(Chunks),
+        (0..20_usize).prop_map(Skip),
+        (0..99_usize).prop_map(Take),
+        (1..9_usize).prop_map(StepBy),
+    ]
+}
+
+fn a_second() -> impl Strategy<Value = Second> {
+    use Second::*;
+    prop_oneof![
+        prop::sample::select(vec![Nothing, Filter, FlatMap, Rev, Zip]),
+        (1..9_usize).prop_map(Chunks),
+        Just(5).prop_map(Take),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    /// Each pair of adaptors works on what the one before it gave.
+    #[test]
+    fn a_bound_chain_gives_what_the_bare_one_gives(
+        mut items in prop::collection::vec(prop::num::u32::ANY, 0..100),
+        chain in prop::collection::vec((a_first(), a_second()), 1..4),
+    ) {
+        let context = tagged("bound");
+        for (one, two) in chain {
+            let bare = first(&items, one, two, Bare);
+            prop_assert_eq!(&first(&items, one, two, Head(&context)), &bare, "{:?}, {:?}: bound at the head", one, two);
+            prop_assert_eq!(&first(&items, one, two, Both(&context)), &bare, "{:?}, {:?}: bound at both", one, two);
+            items = bare.3;
+        }
+    }
+}
+
+/// rayon asks an adaptor how finely it may be split: `with_min_len` and `with_max_len` hold across the bound part.
+#[test]
+fn splits_are_no_finer_and_no_coarser_than_asked_for() {
+    let leaves = |min, max| -> Vec<usize> {
+        let it = (0..1024).into_par_iter().with_min_len(min).with_max_len(max);
+        // Behind `enumerate` the limits come of our producer.
+        it.in_current_context(|it| it.enumerate()).fold(|| 0, |len, _| len + 1).collect()
+    };
+    assert!(leaves(64, usize::MAX).into_iter().all(|len| len >= 64));
+    assert!(leaves(1, 4).into_iter().all(|len| len <= 4));
+}
