@@ -35,9 +35,9 @@ pub trait ParallelIteratorExt: ParallelIterator {
     ///   leaves the workers clean.
     /// - Items that rayon drops without processing them, after a `find_any` was successful or an item panicked, may be
     ///   dropped outside the context.
-    /// - Outside, too, is what rayon calls to split the work: the closures of the sources `split`, `walk_tree`,
-    ///   `par_split` and `par_chunk_by`, which [`Snapshot::run`] can bind, and the `clone` of what `map_with` and the
-    ///   like start with; and what the caller of `collect` does: to hash or to sort what it got.
+    /// - Outside, too, is what sources call to split themselves: the closures of `split`, `walk_tree`, `par_split` and
+    ///   `par_chunk_by`, which [`Snapshot::run`] can bind; the `clone` of what `fold_chunks_with` starts with; and what the
+    ///   caller of `collect` does: to hash or to sort what it got.
     ///
     /// # Examples
     ///
@@ -71,8 +71,8 @@ pub trait ParallelIteratorExt: ParallelIterator {
     /// outer one has what the inner one does not cover. Of two side by side, in `zip` and `interleave`, the right one
     /// wins, on the left side too: bind such a chain as a whole.
     ///
-    /// When a closure panics, or two bound iterators are zipped, rayon drops guards in another order than that in which
-    /// they were made. [`Context`] bears that; to leave the workers clean, a [`Snapshot`] of your own has to as well.
+    /// When two bound iterators are zipped, rayon drops their guards in the order in which they were made, and not in the
+    /// reverse. [`Context`] bears that; to leave the workers clean, a [`Snapshot`] of your own has to as well.
     fn in_context<S, F, I>(self, context: S, chain: F) -> WithContext<I, S>
     where
         S: Snapshot + Send,
@@ -91,6 +91,8 @@ impl<I: ParallelIterator, S: Snapshot + Send> ParallelIterator for WithContext<I
 
     fn drive_unindexed<C: UnindexedConsumer<I::Item>>(self, consumer: C) -> C::Result {
         let (iter, context) = self.into_parts();
+        // For what the iterator owns, its closures for one, which is dropped here.
+        let _guard = context.clone().attach();
         iter.drive_unindexed(Bound { base: consumer, context })
     }
 
@@ -107,6 +109,8 @@ impl<I: IndexedParallelIterator, S: Snapshot + Send> IndexedParallelIterator for
 
     fn drive<C: Consumer<I::Item>>(self, consumer: C) -> C::Result {
         let (iter, context) = self.into_parts();
+        // For what the iterator owns, its closures for one, which is dropped here.
+        let _guard = context.clone().attach();
         iter.drive(Bound { base: consumer, context })
     }
 
@@ -155,7 +159,7 @@ impl<P: Producer, S: Snapshot + Send> Producer for BoundProducer<P, S> {
 
     fn split_at(self, index: usize) -> (Self, Self) {
         let (base, context) = self.0.into_parts();
-        let (left, right) = base.split_at(index);
+        let (left, right) = context.run(|| base.split_at(index));
         (Self(left.with_context(context.clone())), Self(right.with_context(context)))
     }
 
@@ -222,7 +226,8 @@ impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
 
     fn split_at(self, index: usize) -> (Self, Self, Self::Reducer) {
         let Self { base, context } = self;
-        let (left, right, reducer) = base.split_at(index);
+        // May clone what `map_with` and its like start with.
+        let (left, right, reducer) = context.run(|| base.split_at(index));
         let bind = |base| Self { base, context: context.clone() };
         (bind(left), bind(right), Bound { base: reducer, context })
     }
@@ -241,18 +246,18 @@ impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
 
 impl<T, C: UnindexedConsumer<T>, S: Snapshot + Send> UnindexedConsumer<T> for Bound<C, S> {
     fn split_off_left(&self) -> Self {
-        Bound { base: self.base.split_off_left(), context: self.context.clone() }
+        Bound { base: self.context.run(|| self.base.split_off_left()), context: self.context.clone() }
     }
 
     fn to_reducer(&self) -> Self::Reducer {
-        Bound { base: self.base.to_reducer(), context: self.context.clone() }
+        Bound { base: self.context.run(|| self.base.to_reducer()), context: self.context.clone() }
     }
 }
 
 /// A leaf's folder, with the context attached twice: around the folders behind it, and above the contexts that those
 /// may be bound to. So the inner of two contexts wins, as it does everywhere.
 struct BoundFolder<F, G> {
-    // In the order in which they have to be dropped.
+    // In the order in which they have to be dropped, also when `base` has panicked: the outermost guard last.
     inner: G,
     base: F,
     outer: G,
@@ -261,14 +266,14 @@ struct BoundFolder<F, G> {
 impl<T, F: Folder<T>, G> Folder<T> for BoundFolder<F, G> {
     type Result = F::Result;
 
-    fn consume(self, item: T) -> Self {
-        let Self { inner, base, outer } = self;
-        Self { inner, base: base.consume(item), outer }
+    fn consume(mut self, item: T) -> Self {
+        self.base = self.base.consume(item);
+        self
     }
 
-    fn consume_iter<I: IntoIterator<Item = T>>(self, iter: I) -> Self {
-        let Self { inner, base, outer } = self;
-        Self { inner, base: base.consume_iter(iter), outer }
+    fn consume_iter<I: IntoIterator<Item = T>>(mut self, iter: I) -> Self {
+        self.base = self.base.consume_iter(iter);
+        self
     }
 
     fn complete(self) -> F::Result {
