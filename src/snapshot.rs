@@ -21,8 +21,9 @@ use crate::Propagate;
 /// - [`clone`](Clone::clone) is cheap, as it happens once a poll: an [`Arc`](std::sync::Arc) rather than a deep copy.
 /// - Neither `capture`, `attach` nor the guard's drop panics: they run in destructors. ([`Context`]'s does where
 ///   [`WithContext`](crate::WithContext) says so.)
-/// - Guards may be dropped in another order than the reverse of that in which they were made, where two bound parallel
-///   iterators are zipped. [`Context`] bears that; if yours does not, bind the zipped iterator as a whole.
+/// - Guards may be dropped in another order than the reverse of that in which they were made: in parallel iterators,
+///   where a closure panics or two bound ones are zipped. [`Context`] bears that. A guard that puts back what it found, as
+///   below, is right everywhere else.
 ///
 /// # Examples
 ///

@@ -71,8 +71,9 @@ pub trait ParallelIteratorExt: ParallelIterator {
     /// outer one has what the inner one does not cover. Of two side by side, in `zip` and `interleave`, the right one
     /// wins, on the left side too: bind such a chain as a whole.
     ///
-    /// When two bound iterators are zipped, rayon drops their guards in the order in which they were made, and not in the
-    /// reverse. [`Context`] bears that; to leave the workers clean, a [`Snapshot`] of your own has to as well.
+    /// When a closure panics, or two bound iterators are zipped, rayon drops guards in another order than the reverse of
+    /// that in which they were made. [`Context`] bears that; to leave the workers clean, a [`Snapshot`] of your own has
+    /// to as well.
     fn in_context<S, F, I>(self, context: S, chain: F) -> WithContext<I, S>
     where
         S: Snapshot + Send,
