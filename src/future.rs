@@ -16,19 +16,19 @@ impl<F: Future, S: Snapshot> Future for WithContext<F, S> {
     #[inline]
     #[track_caller]
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
-        let mut this = self.project();
-        let context = this.context.as_ref().expect("`WithContext` polled after completion");
-        let poll = context.run(|| {
-            let poll = this.inner.as_mut().as_pin_mut().expect("there as long as the context").poll(task);
+        let this = self.project();
+        let (mut inner, context) = (this.inner, this.context);
+        let poll = context.as_ref().expect("`WithContext` polled after completion").run(move || {
+            let poll = inner.as_mut().as_pin_mut().expect("there as long as the context").poll(task);
             if poll.is_ready() {
                 // A future that is ready may still hold unfinished work (`Timeout`, `Select`, `Abortable`), and that is
                 // to be dropped inside too.
-                this.inner.set(None);
+                inner.set(None);
             }
             poll
         });
         if poll.is_ready() {
-            *this.context = None;
+            *context = None;
         }
         poll
     }
