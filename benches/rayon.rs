@@ -3,14 +3,14 @@
 //! Before criterion's own figures come the medians of the ratios to the bare thing, of runs that alternate, so that a
 //! busy machine is busy for all of them alike: `cargo bench --bench rayon`.
 
-use std::{
-    hint::black_box,
-    time::{Duration, Instant},
-};
+mod ratio;
+
+use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ctxhop::prelude::*;
 use opentelemetry::Context;
+use ratio::compare;
 use rayon::prelude::*;
 
 const ITEMS: usize = 10_000_000;
@@ -72,27 +72,12 @@ fn sequential_fib(n: u64) -> u64 {
     if black_box(n) < 2 { n } else { sequential_fib(n - 1) + sequential_fib(n - 2) }
 }
 
-/// Prints the medians of the variants' times relative to the first one's, round by round.
-fn compare(name: &str, variants: &[Variant]) {
-    const ROUNDS: usize = 101;
-    let time = |(_, run): &Variant| {
-        let start = Instant::now();
-        black_box(run());
-        start.elapsed()
-    };
-    let rounds: Vec<Vec<Duration>> = (0..ROUNDS).map(|_| variants.iter().map(time).collect()).collect();
-    for (at, (variant, _)) in variants.iter().enumerate() {
-        let mut ratios: Vec<_> = rounds.iter().map(|round| round[at].as_secs_f64() / round[0].as_secs_f64()).collect();
-        ratios.sort_by(f64::total_cmp);
-        let fastest = rounds.iter().map(|round| round[at]).min().expect("rounds");
-        println!("{name}, {variant}: {:.3} of bare (median), {fastest:.1?} (fastest)", ratios[ROUNDS / 2]);
-    }
-}
-
 fn benches(criterion: &mut Criterion) {
     let _guard = Context::current_with_value("request 7").attach();
     for (name, variants) in [("map and sum", &MAP_SUM[..]), ("enumerate, map and sum", &PULLED), ("fib 30", &FIB)] {
-        compare(name, variants);
+        let mut runs: Vec<_> = variants.iter().map(|(variant, run)| (*variant, || _ = black_box(run()))).collect();
+        let mut runs: Vec<(_, &mut dyn FnMut())> = runs.iter_mut().map(|(variant, run)| (*variant, run as _)).collect();
+        compare(name, 101, &mut runs);
         let mut group = criterion.benchmark_group(name);
         group.sample_size(20).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
         for (variant, run) in variants {

@@ -9,6 +9,8 @@
 //! value, that is two reference counts to go up and down. What a way costs is its time less that of `bare`, which is
 //! the work alone. Compare only what one run has measured.
 
+mod ratio;
+
 use std::{
     future::{self, Ready},
     hint::black_box,
@@ -23,6 +25,7 @@ use opentelemetry::{
     context::FutureExt,
     trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
 };
+use ratio::compare;
 
 /// One attach and one detach.
 fn attach(c: &mut Criterion) {
@@ -34,12 +37,22 @@ fn attach(c: &mut Criterion) {
     });
 }
 
-/// One poll of a future that goes on.
+/// One poll of a future that goes on. As the two wrappers are within a few instructions of each other, their ratio is
+/// printed first, from runs that alternate.
 fn poll(c: &mut Criterion) {
     each_context(c, "poll", |group, kind, cx| {
         let mut bare = pin!(endless());
         let mut opentelemetry = pin!(FutureExt::with_context(endless(), cx.clone()));
         let mut ctxhop = pin!(Propagate::with_context(endless(), cx.clone()));
+        let polls = |poll: &mut dyn FnMut()| (0..100_000).for_each(|_| poll());
+        compare(
+            &format!("poll/{kind}, 100,000 times"),
+            301,
+            &mut [
+                ("opentelemetry", &mut || polls(&mut || _ = poll_once(opentelemetry.as_mut()))),
+                ("ctxhop", &mut || polls(&mut || _ = poll_once(ctxhop.as_mut()))),
+            ],
+        );
         way(group, "bare", kind, || poll_once(bare.as_mut()));
         way(group, "opentelemetry", kind, || poll_once(opentelemetry.as_mut()));
         way(group, "ctxhop", kind, || poll_once(ctxhop.as_mut()));
