@@ -1,0 +1,187 @@
+//! The recorder keeps what is sampled, wherever it ends.
+
+use std::{env, panic, process::Command, sync::Barrier, thread};
+
+use ctxhop::testing::{TraceRecorder, TraceTree};
+use opentelemetry::{
+    Context, KeyValue, TraceFlags, TraceId, global,
+    trace::{Link, Span as _, SpanContext, SpanKind, TraceContextExt, TraceState, Tracer},
+};
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample, SpanData, SpanExporter},
+};
+use static_assertions::assert_impl_all;
+
+assert_impl_all!(TraceRecorder: Send, Sync, Clone, Default, std::fmt::Debug);
+
+fn text(tree: &TraceTree) -> String {
+    tree.display().durations(false).to_string()
+}
+
+#[test]
+fn keeps_spans_in_the_order_in_which_they_ended() {
+    let recorder = TraceRecorder::new();
+    let tracer = recorder.tracer("test");
+    tracer.in_span("outer", |_| tracer.in_span("inner", |_| {}));
+    let open = tracer.start("open");
+    assert_eq!(recorder.spans().iter().map(|span| &*span.name).collect::<Vec<_>>(), ["inner", "outer"]);
+    assert_eq!(recorder.spans()[0].instrumentation_scope.name(), "test");
+    assert_eq!(format!("{recorder:?}"), "TraceRecorder { finished: 2 spans, .. }");
+
+    recorder.clone().clear();
+    assert!(recorder.spans().is_empty());
+    assert!(recorder.tree().roots().is_empty());
+    drop(open);
+    assert_eq!(recorder.spans().len(), 1);
+}
+
+#[test]
+fn parallel_recorders_do_not_see_each_other() {
+    const RECORDERS: usize = 8;
+    let barrier = Barrier::new(RECORDERS);
+    thread::scope(|scope| {
+        for own in 0..RECORDERS {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                let recorder = TraceRecorder::new();
+                let tracer = recorder.tracer("test");
+                barrier.wait();
+                for _ in 0..50 {
+                    tracer.in_span(format!("of {own}"), |_| {});
+                }
+                barrier.wait();
+                assert_eq!(recorder.spans().len(), 50);
+                assert!(recorder.spans().iter().all(|span| span.name == format!("of {own}")));
+            });
+        }
+    });
+}
+
+#[test]
+fn records_inside_an_executor() {
+    let recorder = TraceRecorder::new();
+    futures::executor::block_on(async { drop(recorder.tracer("test").start("polled")) });
+    assert_eq!(text(&recorder.tree()), "polled");
+}
+
+#[test]
+fn records_a_span_that_ends_while_a_panic_unwinds() {
+    let recorder = TraceRecorder::new();
+    let tracer = recorder.tracer("test");
+    let unwound = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+        let _guard = Context::new().with_span(tracer.start("panics")).attach();
+        let _child = tracer.start("child");
+        panic::resume_unwind(Box::new("expected"));
+    }));
+    assert!(unwound.is_err());
+    assert_eq!(text(&recorder.tree()), "panics\n└─ child");
+}
+
+#[test]
+fn keeps_spans_after_a_shutdown() {
+    let recorder = TraceRecorder::new();
+    drop(recorder.tracer("test").start("before"));
+    recorder.provider().force_flush().unwrap();
+    recorder.provider().shutdown().unwrap();
+    drop(recorder.tracer("test").start("after"));
+    assert_eq!(text(&recorder.tree()), "before");
+}
+
+/// Records all spans, and samples those that are called so.
+#[derive(Clone, Debug)]
+struct ByName;
+
+impl ShouldSample for ByName {
+    fn should_sample(
+        &self,
+        _: Option<&Context>,
+        _: TraceId,
+        name: &str,
+        _: &SpanKind,
+        _: &[KeyValue],
+        _: &[Link],
+    ) -> SamplingResult {
+        let sampled = name == "sampled";
+        let decision = if sampled { SamplingDecision::RecordAndSample } else { SamplingDecision::RecordOnly };
+        SamplingResult { decision, attributes: Vec::new(), trace_state: TraceState::default() }
+    }
+}
+
+#[derive(Debug)]
+struct Forward(std::sync::mpsc::Sender<SpanData>);
+
+impl SpanExporter for Forward {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        batch.into_iter().for_each(|span| self.0.send(span).unwrap());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_provider_of_ones_own_keeps_its_sampler_and_its_exporters() {
+    let (sender, exported) = std::sync::mpsc::channel();
+    let builder = SdkTracerProvider::builder().with_sampler(ByName).with_simple_exporter(Forward(sender));
+    let recorder = TraceRecorder::with_provider(builder);
+    drop(recorder.tracer("test").start("sampled"));
+    let mut recording = recorder.tracer("test").start("not sampled");
+    assert!(recording.is_recording());
+    recording.end();
+    assert_eq!(text(&recorder.tree()), "sampled");
+    assert_eq!(exported.try_iter().map(|span| span.name).collect::<Vec<_>>(), ["sampled"]);
+
+    let none = TraceRecorder::with_provider(SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff));
+    drop(none.tracer("test").start("dropped"));
+    assert!(none.spans().is_empty());
+}
+
+/// Runs the calling test once more, in a process of its own with this environment; `true` in that process.
+fn in_own_process(test: &str, environment: &[(&str, &str)]) -> bool {
+    const MARK: &str = "CTXHOP_TEST_IN_OWN_PROCESS";
+    if env::var_os(MARK).is_some() {
+        return true;
+    }
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", test]).env(MARK, "").envs(environment.iter().copied());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "the test is called {test}");
+    false
+}
+
+#[test]
+fn samples_everything_whatever_the_environment_says() {
+    let environment = [
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "0"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "0"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "0"),
+    ];
+    if in_own_process("samples_everything_whatever_the_environment_says", &environment) {
+        let recorder = TraceRecorder::default();
+        let mut span = recorder.tracer("test").start("kept");
+        span.set_attribute(KeyValue::new("kept", true));
+        span.add_event("kept", Vec::new());
+        span.add_link(SpanContext::NONE, Vec::new());
+        drop(span);
+        let unsampled = SpanContext::new(1.into(), 1.into(), TraceFlags::NOT_SAMPLED, true, TraceState::default());
+        let parent = Context::new().with_remote_span_context(unsampled);
+        drop(recorder.tracer("test").start_with_context("below unsampled", &parent));
+
+        let spans = recorder.spans();
+        assert_eq!(spans.len(), 2);
+        assert_eq!((spans[0].attributes.len(), spans[0].events.len(), spans[0].links.len()), (1, 1, 1));
+    }
+}
+
+/// In a process of its own, as the other tests would see the global provider.
+#[test]
+fn installs_itself_globally() {
+    if in_own_process("installs_itself_globally", &[]) {
+        let recorder = TraceRecorder::new();
+        drop(global::tracer("test").start("before"));
+        recorder.install_global();
+        drop(global::tracer("test").start("after"));
+        assert_eq!(text(&recorder.tree()), "after");
+    }
+}
