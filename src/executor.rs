@@ -79,7 +79,6 @@ impl<E: fmt::Debug, S> fmt::Debug for Propagating<E, S> {
 }
 
 #[cfg(feature = "futures")]
-#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<E: futures_task::Spawn, S: Snapshot + Send + 'static> futures_task::Spawn for Propagating<E, S> {
     fn spawn_obj(&self, future: futures_task::FutureObj<'static, ()>) -> Result<(), futures_task::SpawnError> {
         self.executor.spawn_obj(Box::new(future.with_current::<S>()).into())
@@ -91,7 +90,6 @@ impl<E: futures_task::Spawn, S: Snapshot + Send + 'static> futures_task::Spawn f
 }
 
 #[cfg(feature = "futures")]
-#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<E: futures_task::LocalSpawn, S: Snapshot + 'static> futures_task::LocalSpawn for Propagating<E, S> {
     fn spawn_local_obj(
         &self,
@@ -106,7 +104,6 @@ impl<E: futures_task::LocalSpawn, S: Snapshot + 'static> futures_task::LocalSpaw
 }
 
 #[cfg(feature = "hyper")]
-#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 impl<E, F, S> hyper::rt::Executor<F> for Propagating<E, S>
 where
     E: hyper::rt::Executor<crate::WithContext<F, S>>,

@@ -35,7 +35,6 @@ impl<F: Future, S: Snapshot> Future for WithContext<F, S> {
 }
 
 #[cfg(feature = "futures")]
-#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<F: futures_core::FusedFuture, S: Snapshot> futures_core::FusedFuture for WithContext<F, S> {
     fn is_terminated(&self) -> bool {
         self.inner.as_ref().is_none_or(F::is_terminated)

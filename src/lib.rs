@@ -13,17 +13,13 @@ mod stream;
 
 pub mod channel;
 #[cfg(any(feature = "futures", feature = "hyper"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "futures", feature = "hyper"))))]
 pub mod executor;
 #[cfg(feature = "rayon")]
-#[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
 pub mod rayon;
 #[cfg(feature = "testing")]
-#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 pub mod thread;
 #[cfg(feature = "tokio")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 pub mod tokio;
 
 pub use context_ext::ContextExt;

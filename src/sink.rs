@@ -9,7 +9,6 @@ use futures_sink::Sink;
 
 use crate::{Snapshot, WithContext};
 
-#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<T: Sink<Item>, Item, S: Snapshot> Sink<Item> for WithContext<T, S> {
     type Error = T::Error;
 

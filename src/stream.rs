@@ -9,7 +9,6 @@ use futures_core::{FusedStream, Stream};
 
 use crate::{Snapshot, WithContext};
 
-#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<T: Stream, S: Snapshot> Stream for WithContext<T, S> {
     type Item = T::Item;
 
@@ -27,7 +26,6 @@ impl<T: Stream, S: Snapshot> Stream for WithContext<T, S> {
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<T: FusedStream, S: Snapshot> FusedStream for WithContext<T, S> {
     fn is_terminated(&self) -> bool {
         self.inner().is_terminated()

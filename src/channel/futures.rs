@@ -8,7 +8,6 @@ use crate::{Propagate, WithContext};
 
 /// This error cannot be rebuilt around another value, so the value comes back bound to its context:
 /// `error.into_inner().into_inner()`.
-#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<T> TrySendWithContext<T> for &mut Sender<WithContext<T>> {
     type Error = TrySendError<WithContext<T>>;
 
@@ -19,7 +18,6 @@ impl<T> TrySendWithContext<T> for &mut Sender<WithContext<T>> {
 
 /// This error cannot be rebuilt around another value, so the value comes back bound to its context:
 /// `error.into_inner().into_inner()`.
-#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<T> SendWithContext<T> for &UnboundedSender<WithContext<T>> {
     type Output = Result<(), TrySendError<WithContext<T>>>;
 
@@ -28,7 +26,6 @@ impl<T> SendWithContext<T> for &UnboundedSender<WithContext<T>> {
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<T> SendWithContext<T> for oneshot::Sender<WithContext<T>> {
     type Output = Result<(), T>;
 

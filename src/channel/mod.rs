@@ -38,13 +38,11 @@
 //!   the two together over a retry, bind by hand: `tx.send(value.with_current_context())` gives back both.)
 
 #[cfg(feature = "crossbeam-channel")]
-#[cfg_attr(docsrs, doc(cfg(feature = "crossbeam-channel")))]
 pub mod crossbeam;
 #[cfg(feature = "futures")]
 mod futures;
 mod std;
 #[cfg(feature = "tokio")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 pub mod tokio;
 
 /// `send_with_current_context`, on the senders of many channels.

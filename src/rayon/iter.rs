@@ -86,7 +86,6 @@ pub trait ParallelIteratorExt: ParallelIterator {
 
 impl<I: ParallelIterator> ParallelIteratorExt for I {}
 
-#[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
 impl<I: ParallelIterator, S: Snapshot + Send> ParallelIterator for WithContext<I, S> {
     type Item = I::Item;
 
@@ -102,7 +101,6 @@ impl<I: ParallelIterator, S: Snapshot + Send> ParallelIterator for WithContext<I
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
 impl<I: IndexedParallelIterator, S: Snapshot + Send> IndexedParallelIterator for WithContext<I, S> {
     fn len(&self) -> usize {
         self.inner().len()

@@ -32,7 +32,6 @@ pub use join_set::JoinSetExt;
 pub use local_set::LocalSetExt;
 pub use runtime::{HandleExt, RuntimeExt};
 #[cfg(feature = "tokio-util")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio-util")))]
 pub use task_tracker::TaskTrackerExt;
 
 use ::tokio::task::{self, JoinHandle};
