@@ -4,6 +4,11 @@ mod support;
 #[path = "support/rayon.rs"]
 mod watch;
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
 use rayon::prelude::*;
 use watch::{Matrix, Watched, for_each, numbers};
 
@@ -119,12 +124,15 @@ fn one_item_to_many() {
         .tail_misses(&["before", "outer"])
         .check(
             |it, seen| {
-                it.inspect(|_| seen.meet("before"))
-                    .flat_map(|_| {
-                        seen.note("outer");
-                        numbers().inspect(|_| seen.note("inner"))
-                    })
-                    .map(seen.pass("after"))
+                // A single item, and not on the thread that drives, where all is bound; its inner ones on two others.
+                let (driver, first) = (thread::current().id(), AtomicBool::new(true));
+                let it = it.inspect(|_| seen.meet("before"));
+                let it = it.filter(move |_| thread::current().id() != driver && first.swap(false, Ordering::Relaxed));
+                it.flat_map(|_| {
+                    seen.note("outer");
+                    numbers().inspect(|_| seen.meet_all("inner", 3))
+                })
+                .map(seen.pass("after"))
             },
             for_each,
         );
@@ -134,7 +142,7 @@ fn one_item_to_many() {
         .tail_misses(&["outer"])
         .check(
             |it, seen| {
-                let it = it.inspect(|_| seen.note("outer")).filter(|n| *n == 0);
+                let it = it.inspect(|_| seen.meet("outer")).filter(|n| *n == 0);
                 it.map(|_| numbers().inspect(|_| seen.meet("inner"))).flatten().map(seen.pass("after"))
             },
             for_each,

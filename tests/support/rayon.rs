@@ -68,10 +68,18 @@ impl Seen {
 
     /// Like [`at`](Self::at), and waits until a second thread has been at the same place.
     pub fn meet(&self, place: &'static str) {
+        self.meet_all(place, 2);
+    }
+
+    /// Like [`at`](Self::at), and waits until so many threads have been at the same place.
+    pub fn meet_all(&self, place: &'static str, threads: usize) {
         self.note(place);
         let notes = self.notes.lock().unwrap();
-        let alone = |notes: &mut HashSet<Note>| notes.iter().filter(|(at, ..)| *at == place).count() < 2;
-        drop(self.noted.wait_timeout_while(notes, Duration::from_secs(60), alone).unwrap());
+        let too_few = |notes: &mut HashSet<Note>| {
+            let here = notes.iter().filter(|(at, ..)| *at == place).map(|(.., thread)| thread);
+            here.collect::<HashSet<_>>().len() < threads
+        };
+        drop(self.noted.wait_timeout_while(notes, Duration::from_secs(60), too_few).unwrap());
     }
 
     /// Notes the context.
