@@ -11,10 +11,12 @@ mod snapshot;
 #[cfg(feature = "futures")]
 mod stream;
 
+pub mod carrier;
 pub mod channel;
 #[cfg(any(feature = "futures", feature = "hyper"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "futures", feature = "hyper"))))]
 pub mod executor;
+pub mod propagation;
 #[cfg(feature = "rayon")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
 pub mod rayon;
