@@ -242,6 +242,7 @@ fn what_is_done_to_the_state_is_honoured() {
         ("changed", state.insert("f", "5").unwrap(), Some("f=5,a@@=1,b=2,c@d@e=3")),
         ("deleted", state.delete("b").unwrap(), Some("a@@=1,c@d@e=3,f=4")),
         ("cleared", TraceState::default(), None),
+        ("deleted, all of it", state.delete("b").unwrap().delete("f").unwrap(), None),
         ("cleared and set", TraceState::from_key_value([("new", "5")]).unwrap(), Some("new=5,a@@=1,c@d@e=3")),
     ] {
         assert_eq!(sent_state(&with_state(&cx, state)).as_deref(), sent, "{what}");

@@ -12,7 +12,7 @@ use opentelemetry::{
     trace::TraceContextExt,
 };
 
-use super::Carrier;
+use super::{Carrier, same_key};
 use crate::propagation::{TRACEPARENT, TRACESTATE};
 
 const BAGGAGE: &str = "baggage";
@@ -166,20 +166,20 @@ struct Bounded<'a, C> {
 
 impl<C: Carrier> Extractor for Bounded<'_, C> {
     fn get(&self, key: &str) -> Option<&str> {
-        if key.eq_ignore_ascii_case(BAGGAGE) {
+        if same_key(key, BAGGAGE) {
             return self.baggage();
         }
         let mut values = self.carrier.get_all(key);
         let first = values.next()?;
-        if key.eq_ignore_ascii_case(TRACESTATE) && values.next().is_some() {
+        if same_key(key, TRACESTATE) && values.next().is_some() {
             return self.tracestate.get_or_init(|| Some(self.values(key)?.join(","))).as_deref();
         }
         self.note(key);
-        self.fits(key, first.len()).then_some(first)
+        self.within(key, first.len() <= MAX_BYTES).then_some(first)
     }
 
     fn get_all(&self, key: &str) -> Option<Vec<&str>> {
-        if key.eq_ignore_ascii_case(BAGGAGE) {
+        if same_key(key, BAGGAGE) {
             return self.baggage().map(|baggage| vec![baggage]);
         }
         self.values(key)
@@ -205,19 +205,20 @@ impl<'a, C: Carrier> Bounded<'a, C> {
     /// All values of a key, or none: part of a list may say something else than the whole, and the first of several
     /// ids is not the right one.
     fn values(&self, key: &str) -> Option<Vec<&'a str>> {
-        let mut values = Vec::new();
+        let mut rest = self.carrier.get_all(key);
+        let first = rest.next()?;
+        self.note(key);
         // As joined by commas.
-        let mut bytes = 0;
-        for value in self.carrier.get_all(key) {
-            self.note(key);
-            bytes += value.len() + usize::from(!values.is_empty());
-            if !self.fits(key, bytes) || values.len() == MAX_VALUES {
-                self.too_long.get_or_init(|| key.into());
-                return None;
-            }
+        let mut bytes = first.len();
+        let mut values = vec![first];
+        for value in rest {
+            bytes += 1 + value.len();
             values.push(value);
+            if bytes > MAX_BYTES || values.len() > MAX_VALUES {
+                break;
+            }
         }
-        (!values.is_empty()).then_some(values)
+        self.within(key, bytes <= MAX_BYTES && values.len() <= MAX_VALUES).then_some(values)
     }
 
     /// The leading members of all baggage. They stand for themselves, so that some are better than none.
@@ -251,23 +252,23 @@ impl<'a, C: Carrier> Bounded<'a, C> {
 
     fn cut<'b>(&self, list: &'b str) -> &'b str {
         let leading = leading_members(list);
-        if leading.len() < list.len() {
-            self.too_long.get_or_init(|| BAGGAGE.into());
-        }
+        self.within(BAGGAGE, leading.len() == list.len());
         leading
     }
 
+    #[inline]
     fn note(&self, key: &str) {
-        if key.eq_ignore_ascii_case(TRACEPARENT) {
+        if same_key(key, TRACEPARENT) {
             self.traceparent_seen.set(true);
         }
     }
 
-    fn fits(&self, key: &str, bytes: usize) -> bool {
-        if bytes > MAX_BYTES {
+    /// Takes note if there is more of a key than the limits allow.
+    fn within(&self, key: &str, limits: bool) -> bool {
+        if !limits {
             self.too_long.get_or_init(|| key.into());
         }
-        bytes <= MAX_BYTES
+        limits
     }
 
     fn verdict(self, context: &Context) -> Option<(Box<str>, Reason)> {

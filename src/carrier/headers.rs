@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt, slice, vec};
 
-use super::Carrier;
+use super::{Carrier, same_key};
 use crate::propagation::{TRACEPARENT, TRACESTATE};
 
 /// Names that are kept without a copy. Propagators hand over a `&str`, which might be of any lifetime.
@@ -69,6 +69,7 @@ impl Headers {
     }
 
     /// Removes all headers of a name, and returns the first's value.
+    #[inline]
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let first = self.0.iter().position(|header| is(header, name))?;
         let (_, value) = self.0.remove(first);
@@ -100,11 +101,13 @@ impl Headers {
     }
 }
 
+#[inline]
 fn is((name, _): &Header, other: &str) -> bool {
-    name.eq_ignore_ascii_case(other)
+    same_key(name, other)
 }
 
 impl Carrier for Headers {
+    #[inline]
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.get_all(key)
     }
@@ -121,6 +124,7 @@ impl Carrier for Headers {
         true
     }
 
+    #[inline]
     fn remove(&mut self, key: &str) {
         self.remove(key);
     }

@@ -3,7 +3,7 @@ use opentelemetry::{
     propagation::{Injector, TextMapPropagator},
 };
 
-use super::Carrier;
+use super::{Carrier, same_key};
 
 /// Puts a context into a message, by the global propagator.
 ///
@@ -65,7 +65,7 @@ impl<C: Carrier> Injector for Replacing<'_, C> {
         } else if !self.written {
             self.written = true;
             // Whatever else is to be said will be said after this.
-            for field in self.propagator.fields().filter(|field| !field.eq_ignore_ascii_case(key)) {
+            for field in self.propagator.fields().filter(|field| !same_key(field, key)) {
                 self.carrier.remove(field);
             }
         }

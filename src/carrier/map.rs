@@ -5,11 +5,11 @@ use std::{
     hash::BuildHasher,
 };
 
-use super::Carrier;
+use super::{Carrier, same_key};
 
 impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
+        self.iter().filter(move |(name, _)| same_key(name, key)).map(|(_, value)| value.as_str())
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
@@ -23,13 +23,13 @@ impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
     }
 
     fn remove(&mut self, key: &str) {
-        self.retain(|name, _| !name.eq_ignore_ascii_case(key));
+        self.retain(|name, _| !same_key(name, key));
     }
 }
 
 impl Carrier for BTreeMap<String, String> {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
+        self.iter().filter(move |(name, _)| same_key(name, key)).map(|(_, value)| value.as_str())
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
@@ -43,6 +43,6 @@ impl Carrier for BTreeMap<String, String> {
     }
 
     fn remove(&mut self, key: &str) {
-        self.retain(|name, _| !name.eq_ignore_ascii_case(key));
+        self.retain(|name, _| !same_key(name, key));
     }
 }

@@ -147,3 +147,9 @@ impl<C: Carrier + ?Sized> Carrier for &C {
 
     fn remove(&mut self, _key: &str) {}
 }
+
+/// Whether both name the same, in whatever case. Mostly it is the same case, which is faster to see.
+#[inline]
+fn same_key(a: &str, b: &str) -> bool {
+    a.len() == b.len() && (a == b || a.eq_ignore_ascii_case(b))
+}

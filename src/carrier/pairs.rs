@@ -1,10 +1,10 @@
 //! Ordered pairs that may repeat, as MQTT 5 has them.
 
-use super::Carrier;
+use super::{Carrier, same_key};
 
 impl Carrier for Vec<(String, String)> {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
+        self.iter().filter(move |(name, _)| same_key(name, key)).map(|(_, value)| value.as_str())
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
@@ -18,6 +18,6 @@ impl Carrier for Vec<(String, String)> {
     }
 
     fn remove(&mut self, key: &str) {
-        self.retain(|(name, _)| !name.eq_ignore_ascii_case(key));
+        self.retain(|(name, _)| !same_key(name, key));
     }
 }

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::Carrier;
+use super::{Carrier, same_key};
 
 /// A carrier whose keys begin with a prefix, among others that do not and are not seen.
 ///
@@ -61,7 +61,7 @@ impl<C: Carrier> Carrier for Prefixed<C> {
     fn keys(&self) -> impl Iterator<Item = &str> {
         self.carrier.keys().filter_map(|key| {
             let (prefix, key) = key.split_at_checked(self.prefix.len())?;
-            prefix.eq_ignore_ascii_case(&self.prefix).then_some(key)
+            same_key(prefix, &self.prefix).then_some(key)
         })
     }
 

@@ -42,14 +42,16 @@ pub(super) fn parse(headers: &[&str]) -> Option<(TraceState, Option<Extended>)> 
 
 /// The list to be sent: the span's own, and around it the members that only `extended` has. `None` if it is empty.
 pub(super) fn format(own: &TraceState, extended: Option<&Extended>) -> Option<String> {
-    let Some(extended) = extended else { return join(own.into_iter()) };
-    if *own == extended.held {
-        return Some(extended.all.clone());
+    match extended {
+        Some(extended) if *own == extended.held => Some(extended.all.clone()),
+        _ if own.into_iter().next().is_none() => None,
+        Some(extended) => merge(own, extended),
+        None => join(own.into_iter()),
     }
-    if own.into_iter().next().is_none() {
-        return None;
-    }
-    // Members that are new or changed go to the front, and the others keep their order.
+}
+
+fn merge(own: &TraceState, extended: &Extended) -> Option<String> {
+    // What is new or changed goes to the front, and the rest keeps its order.
     let held: Vec<_> = extended.held.into_iter().collect();
     let kept: Vec<_> = own.into_iter().filter(|member| held.contains(member)).collect();
     let new = own.into_iter().filter(|member| !held.contains(member));
