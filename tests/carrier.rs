@@ -222,29 +222,35 @@ fn sealable() {
 fn a_value_that_is_refused_leaves_no_stale_one() {
     let state = format!("{}={}", "k".repeat(100), "v".repeat(100));
     let cx = received([("traceparent", PARENT), ("tracestate", &state)]);
-    let mut message = Tiny(Headers::from_iter([("tracestate", "stale=1"), ("baggage", "stale=1")]));
-    assert!(!carrier::inject_with(&propagator(), &cx, &mut message), "not all of it is carried");
-    assert_eq!(message.0, Headers::from_iter([("traceparent", PARENT)]));
+    for (limit, left) in [(100, Headers::from_iter([("traceparent", PARENT)])), (10, Headers::new())] {
+        let stale = [("traceparent", "stale"), ("tracestate", "stale=1"), ("baggage", "stale=1")];
+        let mut message = Tiny { headers: Headers::from_iter(stale), limit };
+        assert!(!carrier::inject_with(&propagator(), &cx, &mut message), "not all of it is carried");
+        assert_eq!(message.headers, left);
+    }
 }
 
-/// Refuses values of more than a hundred bytes.
-struct Tiny(Headers);
+/// Refuses values that are longer than its limit.
+struct Tiny {
+    headers: Headers,
+    limit: usize,
+}
 
 impl Carrier for Tiny {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.0.get_all(key)
+        self.headers.get_all(key)
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.keys()
+        self.headers.keys()
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
-        value.len() <= 100 && self.0.set(key, value)
+        value.len() <= self.limit && self.headers.set(key, value)
     }
 
     fn remove(&mut self, key: &str) {
-        self.0.remove(key);
+        self.headers.remove(key);
     }
 }
 
@@ -379,6 +385,47 @@ fn of_baggage_the_leading_members_that_fit_are_kept() {
         let rejected = carrier::try_extract_with(&propagator(), &message).expect_err("too long");
         assert_eq!(rejected.into_context().baggage().len(), kept);
     }
+}
+
+#[test]
+fn what_a_message_repeats_without_end_ends() {
+    for value in ["", "a=1", PARENT] {
+        for (key, propagator) in [
+            ("traceparent", &TraceContextPropagator::new() as &dyn TextMapPropagator),
+            ("baggage", &BaggagePropagator::new()),
+        ] {
+            let rejected = carrier::try_extract_with(propagator, &Endless { key, value }).expect_err(key);
+            assert_eq!((rejected.key(), rejected.reason()), (key, Reason::TooLong));
+        }
+    }
+}
+
+struct Endless {
+    key: &'static str,
+    value: &'static str,
+}
+
+impl Carrier for Endless {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        std::iter::repeat(self.value).take_while(move |_| key == self.key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        [self.key].into_iter()
+    }
+
+    fn set(&mut self, _: &str, _: String) -> bool {
+        false
+    }
+
+    fn remove(&mut self, _: &str) {}
+}
+
+#[test]
+fn a_long_value_is_kept_from_any_propagator() {
+    let long = format!("cc{}-{}", &PARENT[2..], "x".repeat(8192));
+    let rejected = carrier::try_extract_with(&SdkPropagator::new(), &Headers::from_iter([("traceparent", long)]));
+    assert_eq!(rejected.unwrap_err().reason(), Reason::TooLong);
 }
 
 #[test]

@@ -235,7 +235,10 @@ impl<'a, C: Carrier> Bounded<'a, C> {
 
     fn join_baggage(&self) -> String {
         let mut joined = String::new();
-        for value in self.carrier.get_all(BAGGAGE) {
+        for (count, value) in self.carrier.get_all(BAGGAGE).enumerate() {
+            if !self.within(BAGGAGE, count < MAX_VALUES) {
+                break;
+            }
             if !joined.is_empty() {
                 joined.push(',');
             }

@@ -45,15 +45,15 @@ pub fn inject(cx: &Context, carrier: &mut impl Carrier) -> bool {
 
 /// Puts a context into a message, by this propagator. Otherwise as [`inject`].
 pub fn inject_with(propagator: &dyn TextMapPropagator, cx: &Context, carrier: &mut impl Carrier) -> bool {
-    let mut replacing = Replacing { propagator, carrier, written: false, refused: false };
+    let mut replacing = Replacing { propagator, carrier, begun: false, refused: false };
     propagator.inject_context(cx, &mut replacing);
-    replacing.written && !replacing.refused
+    replacing.begun && !replacing.refused
 }
 
 struct Replacing<'a, C> {
     propagator: &'a dyn TextMapPropagator,
     carrier: &'a mut C,
-    written: bool,
+    begun: bool,
     refused: bool,
 }
 
@@ -62,8 +62,9 @@ impl<C: Carrier> Injector for Replacing<'_, C> {
         if !self.carrier.set(key, value) {
             self.refused = true;
             self.carrier.remove(key);
-        } else if !self.written {
-            self.written = true;
+        }
+        if !self.begun {
+            self.begun = true;
             // Whatever else is to be said will be said after this.
             for field in self.propagator.fields().filter(|field| !same_key(field, key)) {
                 self.carrier.remove(field);
