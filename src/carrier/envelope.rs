@@ -6,12 +6,13 @@
 //! let headers = Headers::from_iter([("content-type", "text/plain")]);
 //! let message = envelope::seal(&headers, b"hello")?;
 //!
-//! let (received, payload) = envelope::open(&message)?;
-//! assert_eq!((received, payload), (headers, &b"hello"[..]));
+//! let (received, payload) = envelope::open(message)?;
+//! assert_eq!(received, headers);
+//! assert_eq!(*payload, *b"hello");
 //!
 //! let (none, foreign) = envelope::open(b"from somebody without envelopes")?;
 //! assert!(none.is_empty());
-//! assert_eq!(foreign, b"from somebody without envelopes");
+//! assert_eq!(*foreign, *b"from somebody without envelopes");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -31,7 +32,7 @@
 //! Lengths are unsigned and big-endian, names and values UTF-8. A payload may be anything, also a sealed message, of
 //! which [`open`] opens the outermost envelope only.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, ops::Deref};
 
 use super::Headers;
 
@@ -69,7 +70,7 @@ pub fn seal(headers: &Headers, payload: &[u8]) -> Result<Vec<u8>, HeadersTooLong
 ///
 /// let mut message = envelope::open_ended(&Headers::new())?;
 /// write!(message, "{}", 7)?;
-/// assert_eq!(envelope::open(&message)?.1, b"7");
+/// assert_eq!(*envelope::open(message)?.1, *b"7");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn open_ended(headers: &Headers) -> Result<Vec<u8>, HeadersTooLong> {
@@ -97,13 +98,34 @@ fn put_length(front: &mut Vec<u8>, length: usize) -> Result<(), HeadersTooLong> 
 
 /// Takes headers and payload out of a message. One that is not in an envelope is all payload.
 ///
+/// The message may be a `Vec<u8>`, a slice, `Bytes` or whatever else holds bytes. It is moved, not copied.
+///
 /// # Errors
 ///
-/// The message begins as an envelope does, and goes on otherwise. The error has the bytes, so that the message can be
-/// handled as it is: `open(message).unwrap_or_else(|error| (Headers::new(), error.bytes()))`.
-pub fn open(message: &[u8]) -> Result<(Headers, &[u8]), OpenError<'_>> {
-    let Some(frame) = message.strip_prefix(&MAGIC) else { return Ok((Headers::new(), message)) };
-    parse(frame).map_err(|flaw| OpenError { flaw, bytes: message })
+/// The message begins as an envelope does, and goes on otherwise. The error has it, to be handled as it is.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::carrier::{Headers, envelope};
+///
+/// let broken = b"\xf5ctxhop\x01\xff".to_vec();
+/// let (headers, payload) = envelope::open(broken.clone()).unwrap_or_else(|error| {
+///     assert_eq!(error.flaw(), envelope::Flaw::Truncated);
+///     (Headers::new(), error.into_payload())
+/// });
+/// assert_eq!(*payload, *broken);
+/// ```
+pub fn open<B: AsRef<[u8]>>(message: B) -> Result<(Headers, Payload<B>), OpenError<B>> {
+    let bytes = message.as_ref();
+    let Some(frame) = bytes.strip_prefix(&MAGIC) else { return Ok((Headers::new(), Payload { message, start: 0 })) };
+    match parse(frame) {
+        Ok((headers, payload)) => {
+            let start = bytes.len() - payload.len();
+            Ok((headers, Payload { message, start }))
+        }
+        Err(flaw) => Err(OpenError { flaw, message }),
+    }
 }
 
 fn parse(frame: &[u8]) -> Result<(Headers, &[u8]), Flaw> {
@@ -146,35 +168,77 @@ impl fmt::Display for HeadersTooLong {
 
 impl Error for HeadersTooLong {}
 
-/// A message begins as an envelope does, and goes on otherwise.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct OpenError<'a> {
-    flaw: Flaw,
-    bytes: &'a [u8],
+/// The payload of a message, and the message that it is in. It dereferences to the payload's bytes.
+#[derive(Clone, Copy)]
+pub struct Payload<B> {
+    message: B,
+    start: usize,
 }
 
-impl<'a> OpenError<'a> {
+impl<B> Payload<B> {
+    /// The whole message, with the envelope, if it was in one.
+    pub fn into_message(self) -> B {
+        self.message
+    }
+
+    /// Where in the message the payload starts, to cut it out by means of the message's own.
+    pub const fn start(&self) -> usize {
+        self.start
+    }
+}
+
+impl<B: AsRef<[u8]>> Deref for Payload<B> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.message.as_ref().get(self.start..).unwrap_or_default()
+    }
+}
+
+impl<B: AsRef<[u8]>> AsRef<[u8]> for Payload<B> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl<B: AsRef<[u8]>> fmt::Debug for Payload<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Payload").field(&&**self).finish()
+    }
+}
+
+/// A message begins as an envelope does, and goes on otherwise.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct OpenError<B> {
+    flaw: Flaw,
+    message: B,
+}
+
+impl<B> OpenError<B> {
     /// What is wrong with it.
-    #[must_use]
     pub const fn flaw(&self) -> Flaw {
         self.flaw
     }
 
     /// The message, as it came.
-    #[must_use]
-    pub const fn bytes(&self) -> &'a [u8] {
-        self.bytes
+    pub fn into_message(self) -> B {
+        self.message
+    }
+
+    /// The message, as it came, as a payload.
+    pub fn into_payload(self) -> Payload<B> {
+        Payload { message: self.message, start: 0 }
     }
 }
 
-/// Without the bytes, which may be many.
-impl fmt::Debug for OpenError<'_> {
+/// Without the message, which may be long.
+impl<B> fmt::Debug for OpenError<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenError").field("flaw", &self.flaw).finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for OpenError<'_> {
+impl<B> fmt::Display for OpenError<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.flaw {
             Flaw::Truncated => write!(f, "the envelope ends before its headers do"),
@@ -184,7 +248,7 @@ impl fmt::Display for OpenError<'_> {
     }
 }
 
-impl Error for OpenError<'_> {}
+impl<B> Error for OpenError<B> {}
 
 /// What is wrong with an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Carrier;
 
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 impl Carrier for HeaderMap {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.get_all(key).iter().filter_map(|value| value.to_str().ok())
