@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
     str::from_utf8,
 };
@@ -20,6 +21,7 @@ use opentelemetry::{
     trace::{SpanContext, TraceContextExt},
 };
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator as SdkPropagator};
+use proptest::{collection::vec, prelude::*};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -214,6 +216,81 @@ impl Carrier for Sealable {
 #[test]
 fn sealable() {
     CarrierContract::new(Sealable::default).read_only(|message| message.sealed = true).check();
+}
+
+/// A list of pairs with something wrong.
+struct Broken {
+    pairs: Vec<(String, String)>,
+    flaw: Flaw,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Flaw {
+    None,
+    HeedsCase,
+    SetsBeside,
+    SetsNothing,
+    RemovesNothing,
+    RemovesMore,
+    HidesKeys,
+    Reverses,
+    ReadsOne,
+}
+
+impl Carrier for Broken {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        let limit = if self.flaw == Flaw::ReadsOne { 1 } else { usize::MAX };
+        let named = move |name: &str| match self.flaw {
+            Flaw::HeedsCase => name == key,
+            _ => name.eq_ignore_ascii_case(key),
+        };
+        self.pairs.iter().filter(move |(name, _)| named(name)).map(|(_, value)| value.as_str()).take(limit)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        let limit = if self.flaw == Flaw::HidesKeys { 1 } else { usize::MAX };
+        Carrier::keys(&self.pairs).take(limit)
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        match self.flaw {
+            Flaw::SetsNothing => return true,
+            Flaw::SetsBeside => self.pairs.push((key.to_owned(), value)),
+            _ => drop(self.pairs.set(key, value)),
+        }
+        if self.flaw == Flaw::Reverses {
+            self.pairs.reverse();
+        }
+        true
+    }
+
+    fn remove(&mut self, key: &str) {
+        match self.flaw {
+            Flaw::RemovesNothing => {}
+            Flaw::RemovesMore => self.pairs.retain(|(name, _)| !name.starts_with(&key[..1])),
+            _ => Carrier::remove(&mut self.pairs, key),
+        }
+    }
+}
+
+#[test]
+fn the_contract_notices_what_is_wrong() {
+    use Flaw::*;
+    let check = |flaw| {
+        let contract = CarrierContract::new(move || Broken { pairs: Vec::new(), flaw })
+            .repeats(|message, key, value| message.pairs.push((key.to_owned(), value.to_owned())));
+        catch_unwind(AssertUnwindSafe(|| contract.check()))
+    };
+    assert!(check(None).is_ok());
+    for flaw in [HeedsCase, SetsBeside, SetsNothing, RemovesNothing, RemovesMore, HidesKeys, Reverses, ReadsOne] {
+        assert!(check(flaw).is_err(), "{flaw:?} is not noticed");
+    }
+}
+
+#[test]
+fn the_contract_notices_a_message_that_only_says_it_is_read_only() {
+    let contract = CarrierContract::new(Sealable::default).read_only(|_| ());
+    assert!(catch_unwind(AssertUnwindSafe(|| contract.check())).is_err());
 }
 
 // Inject, beyond the contract.
@@ -516,6 +593,59 @@ fn a_child_process_gets_the_context_and_nothing_stale() {
     // What would be inherited is taken away too.
     let removed: Vec<_> = shell.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
     assert_eq!(removed, ["BAGGAGE", "TRACESTATE"]);
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Append(String, String),
+    Insert(String, String),
+    Remove(String),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let (key, value) = ("[aAbB]{1,2}", "[x-z]");
+    prop_oneof![
+        (key, value).prop_map(|(key, value)| Change::Append(key, value)),
+        (key, value).prop_map(|(key, value)| Change::Insert(key, value)),
+        key.prop_map(Change::Remove),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn headers_are_like_a_plain_list(changes in vec(change(), 0..20)) {
+        let mut headers = Headers::new();
+        let mut list: Vec<(String, String)> = Vec::new();
+        for change in changes {
+            match change {
+                Change::Append(key, value) => {
+                    headers.append(key.clone(), value.clone());
+                    list.push((key, value));
+                }
+                Change::Insert(key, value) => {
+                    headers.insert(key.clone(), value.clone());
+                    let at = list.iter().position(|(other, _)| other.eq_ignore_ascii_case(&key)).unwrap_or(list.len());
+                    list.retain(|(other, _)| !other.eq_ignore_ascii_case(&key));
+                    list.insert(at, (key, value));
+                }
+                Change::Remove(key) => {
+                    let first = list.iter().find(|(other, _)| other.eq_ignore_ascii_case(&key));
+                    prop_assert_eq!(headers.remove(&key), first.map(|(_, value)| value.clone()));
+                    list.retain(|(other, _)| !other.eq_ignore_ascii_case(&key));
+                }
+            }
+            prop_assert_eq!(&headers, &Headers::from_iter(list.clone()));
+        }
+    }
+
+    #[test]
+    fn any_message_is_survived(message in vec(("traceparent|tracestate|baggage|.{0,3}", "[a,;=% -]{0,40}|.{0,40}"), 0..9)) {
+        let mut message = Headers::from_iter(message);
+        let cx = carrier::extract_with(&propagator(), &message);
+        prop_assert!(!cx.has_active_span() && cx.baggage().len() <= 64);
+        message.insert("traceparent", PARENT);
+        prop_assert!(carrier::extract_with(&propagator(), &message).has_active_span());
+    }
 }
 
 fn propagator() -> TextMapCompositePropagator {
