@@ -98,8 +98,8 @@ fn join<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String>
     let mut list = String::new();
     for (key, value) in members.filter(|(key, value)| is_key(key) && is_value(value)).take(MAX_MEMBERS) {
         if list.is_empty() {
-            // Enough for one member, which is what most lists have.
-            list.reserve_exact(key.len() + 1 + value.len());
+            // Two or three members of the usual length, without growing.
+            list.reserve(64);
         } else {
             list.push(',');
         }
