@@ -11,9 +11,11 @@ mod snapshot;
 #[cfg(feature = "futures")]
 mod stream;
 
+pub mod carrier;
 pub mod channel;
 #[cfg(any(feature = "futures", feature = "hyper"))]
 pub mod executor;
+pub mod propagation;
 #[cfg(feature = "rayon")]
 pub mod rayon;
 #[cfg(feature = "testing")]

@@ -1,4 +1,4 @@
-//! Record spans in memory and look at the traces that they form.
+//! Record spans in memory and look at the traces that they form; check carriers.
 //!
 //! A context that is lost at a hop shows as a trace in pieces. [`TraceRecorder`] is a tracer provider that keeps its
 //! finished spans, [`TraceTree`] puts them together and draws them:
@@ -24,11 +24,15 @@
 //!
 //! So a test of a service says [`recorder.tree().assert_single_trace()`](TraceTree::assert_single_trace), or compares
 //! the drawing, which is the same in every run, with the expected one.
+//!
+//! For a [`Carrier`](crate::carrier::Carrier) of your own there is [`carrier_contract`].
 
+mod carrier;
 mod drawing;
 mod recorder;
 mod tree;
 
+pub use carrier::{CarrierContract, carrier_contract};
 pub use drawing::TreeDisplay;
 pub use recorder::TraceRecorder;
 pub use tree::{Parent, TraceNode, TraceTree};

@@ -1,0 +1,212 @@
+use std::{borrow::Cow, fmt, slice, vec};
+
+use super::{Carrier, same_key};
+use crate::propagation::{TRACEPARENT, TRACESTATE};
+
+/// Names that are kept without a copy. Propagators hand over a `&str`, which might be of any lifetime.
+const STATIC_NAMES: [&str; 3] = [TRACEPARENT, TRACESTATE, "baggage"];
+
+/// The headers of a message: a small list of names and values, in order.
+///
+/// Names are looked up without regard to ASCII case, and keep the case that they came with. A name may have several
+/// values: [`append`](Self::append) adds one, [`insert`](Self::insert) replaces all.
+///
+/// To look a header up is to walk the list, which is what suits the few headers of a message; none of the names of W3C
+/// Trace Context and Baggage are copied.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::carrier::Headers;
+///
+/// let mut headers = Headers::from_iter([("Content-Type", "text/plain"), ("Via", "a"), ("via", "b")]);
+/// assert_eq!(headers.get("content-type"), Some("text/plain"));
+/// assert_eq!(headers.get_all("VIA").collect::<Vec<_>>(), ["a", "b"]);
+///
+/// headers.insert("via", "c");
+/// assert_eq!(headers.iter().collect::<Vec<_>>(), [("Content-Type", "text/plain"), ("via", "c")]);
+/// ```
+///
+/// Two of them are equal if they have the same names, case included, and the same values, in the same order.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(Vec<Header>);
+
+type Header = (Cow<'static, str>, String);
+
+impl Headers {
+    /// No headers. This does not allocate.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The first value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|header| is(header, name)).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a name, in their order.
+    pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |header| is(header, name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Adds a header at the end, next to those of the same name.
+    pub fn append(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        self.0.push((name.into(), value.into()));
+    }
+
+    /// Sets a header in place of all those of the same name: where the first of them was, else at the end.
+    pub fn insert(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        let header = (name.into(), value.into());
+        let Some(first) = self.0.iter().position(|other| is(other, &header.0)) else { return self.0.push(header) };
+        let mut at = 0;
+        self.0.retain(|other| {
+            at += 1;
+            at <= first + 1 || !is(other, &header.0)
+        });
+        self.0[first] = header;
+    }
+
+    /// Removes all headers of a name, and returns the first's value.
+    #[inline]
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        let first = self.0.iter().position(|header| is(header, name))?;
+        let (_, value) = self.0.remove(first);
+        self.0.retain(|header| !is(header, name));
+        Some(value)
+    }
+
+    /// Names and values, in their order.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_> {
+        Iter(self.0.iter())
+    }
+
+    /// Names, in their order; one that has several values, several times.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(name, _)| name)
+    }
+
+    /// The number of headers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[inline]
+fn is((name, _): &Header, other: &str) -> bool {
+    same_key(name, other)
+}
+
+impl Carrier for Headers {
+    #[inline]
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.get_all(key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys()
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        match STATIC_NAMES.iter().find(|name| **name == key) {
+            Some(name) => self.insert(*name, value),
+            None => self.insert(key.to_owned(), value),
+        }
+        true
+    }
+
+    #[inline]
+    fn remove(&mut self, key: &str) {
+        self.remove(key);
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+impl<N: Into<Cow<'static, str>>, V: Into<String>> Extend<(N, V)> for Headers {
+    /// Appends each.
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, headers: I) {
+        self.0.extend(headers.into_iter().map(|(name, value)| (name.into(), value.into())));
+    }
+}
+
+impl<N: Into<Cow<'static, str>>, V: Into<String>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
+        let mut all = Self::new();
+        all.extend(headers);
+        all
+    }
+}
+
+impl<'a> IntoIterator for &'a Headers {
+    type Item = (&'a str, &'a str);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Headers {
+    type Item = (Cow<'static, str>, String);
+    type IntoIter = IntoIter;
+
+    fn into_iter(self) -> IntoIter {
+        IntoIter(self.0.into_iter())
+    }
+}
+
+/// What [`Headers::iter`] returns.
+#[derive(Clone, Debug)]
+pub struct Iter<'a>(slice::Iter<'a, Header>);
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(name, value)| (&**name, value.as_str()))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(|(name, value)| (&**name, value.as_str()))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+/// The iterator over [`Headers`] by value.
+#[derive(Clone, Debug)]
+pub struct IntoIter(vec::IntoIter<Header>);
+
+impl Iterator for IntoIter {
+    type Item = (Cow<'static, str>, String);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for IntoIter {}

@@ -1,0 +1,27 @@
+//! HTTP. A value of a header need not be text; one that is, is ASCII.
+
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::Carrier;
+
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+impl Carrier for HeaderMap {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.get_all(key).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys().map(HeaderName::as_str)
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        let name = HeaderName::from_bytes(key.as_bytes()).ok();
+        // Bytes beyond ASCII may be sent, but not be read as text again.
+        let value = value.is_ascii().then(|| HeaderValue::try_from(value).ok()).flatten();
+        name.zip(value).is_some_and(|(name, value)| self.try_insert(name, value).is_ok())
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.remove(key);
+    }
+}

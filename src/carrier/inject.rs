@@ -1,0 +1,74 @@
+use opentelemetry::{
+    Context, global,
+    propagation::{Injector, TextMapPropagator},
+};
+
+use super::{Carrier, same_key};
+
+/// Puts a context into a message, by the global propagator.
+///
+/// Use it right before sending. It returns whether the message carries the context now: `false` if the context has
+/// nothing to carry, or if the message took none of it, or not all.
+///
+/// # Guarantees
+///
+/// - The propagator's keys are replaced, also by nothing: no stale `tracestate` stays beside a new `traceparent`, and no
+///   stale value where the message refuses the new one. Other keys are left alone.
+/// - A context with nothing to carry changes nothing, so that what an earlier sender has put into the message stays.
+/// - A message that cannot be written to is as it was, and that is no error.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::carrier;
+/// use opentelemetry::{Context, trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId}};
+/// use std::collections::BTreeMap;
+///
+/// # opentelemetry::global::set_text_map_propagator(ctxhop::propagation::TraceContextPropagator::new());
+/// # let span = SpanContext::new(TraceId::from(0xa), SpanId::from(0xb), TraceFlags::SAMPLED, false, Default::default());
+/// let cx = Context::new().with_remote_span_context(span);
+///
+/// let mut message = BTreeMap::from([("tracestate".to_owned(), "stale=1".to_owned())]);
+/// assert!(carrier::inject(&cx, &mut message));
+/// assert_eq!(message.into_iter().collect::<Vec<_>>(), [(
+///     "traceparent".to_owned(),
+///     "00-0000000000000000000000000000000a-000000000000000b-01".to_owned(),
+/// )]);
+///
+/// let mut message = BTreeMap::new();
+/// assert!(!carrier::inject(&Context::new(), &mut message));
+/// assert!(message.is_empty());
+/// ```
+pub fn inject(cx: &Context, carrier: &mut impl Carrier) -> bool {
+    global::get_text_map_propagator(|propagator| inject_with(propagator, cx, carrier))
+}
+
+/// Puts a context into a message, by this propagator. Otherwise as [`inject`].
+pub fn inject_with(propagator: &dyn TextMapPropagator, cx: &Context, carrier: &mut impl Carrier) -> bool {
+    let mut replacing = Replacing { propagator, carrier, begun: false, refused: false };
+    propagator.inject_context(cx, &mut replacing);
+    replacing.begun && !replacing.refused
+}
+
+struct Replacing<'a, C> {
+    propagator: &'a dyn TextMapPropagator,
+    carrier: &'a mut C,
+    begun: bool,
+    refused: bool,
+}
+
+impl<C: Carrier> Injector for Replacing<'_, C> {
+    fn set(&mut self, key: &str, value: String) {
+        if !self.carrier.set(key, value) {
+            self.refused = true;
+            self.carrier.remove(key);
+        }
+        if !self.begun {
+            self.begun = true;
+            // Whatever else is to be said will be said after this.
+            for field in self.propagator.fields().filter(|field| !same_key(field, key)) {
+                self.carrier.remove(field);
+            }
+        }
+    }
+}

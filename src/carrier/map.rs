@@ -1,0 +1,48 @@
+//! Maps. A name has one value, but may be there in more than one case.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::BuildHasher,
+};
+
+use super::{Carrier, same_key};
+
+impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.iter().filter(move |(name, _)| same_key(name, key)).map(|(_, value)| value.as_str())
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys().map(String::as_str)
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        Carrier::remove(self, key);
+        self.insert(key.to_owned(), value);
+        true
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.retain(|name, _| !same_key(name, key));
+    }
+}
+
+impl Carrier for BTreeMap<String, String> {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.iter().filter(move |(name, _)| same_key(name, key)).map(|(_, value)| value.as_str())
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys().map(String::as_str)
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        Carrier::remove(self, key);
+        self.insert(key.to_owned(), value);
+        true
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.retain(|name, _| !same_key(name, key));
+    }
+}

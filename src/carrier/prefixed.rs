@@ -1,0 +1,77 @@
+use std::borrow::Cow;
+
+use super::{Carrier, same_key};
+
+/// A carrier whose keys begin with a prefix, among others that do not and are not seen.
+///
+/// Use it where the context shares a map with the user's attributes. Pub/Sub's prefix is `googclient_`.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::carrier::{Carrier, Prefixed};
+/// use std::collections::BTreeMap;
+///
+/// let mut attributes = BTreeMap::from([("color".to_owned(), "red".to_owned())]);
+/// Prefixed::new("googclient_", &mut attributes).set("traceparent", "00-…".to_owned());
+/// assert_eq!(attributes["googclient_traceparent"], "00-…");
+///
+/// let received = Prefixed::new("googclient_", &attributes);
+/// assert_eq!(received.keys().collect::<Vec<_>>(), ["traceparent"]);
+/// assert_eq!(received.get_all("traceparent").collect::<Vec<_>>(), ["00-…"]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefixed<C> {
+    prefix: Cow<'static, str>,
+    carrier: C,
+}
+
+impl<C> Prefixed<C> {
+    /// Puts the prefix before each key.
+    pub fn new(prefix: impl Into<Cow<'static, str>>, carrier: C) -> Self {
+        Self { prefix: prefix.into(), carrier }
+    }
+
+    /// The carrier inside, with all of its keys.
+    pub const fn inner(&self) -> &C {
+        &self.carrier
+    }
+
+    /// The carrier inside, to change it.
+    pub const fn inner_mut(&mut self) -> &mut C {
+        &mut self.carrier
+    }
+
+    /// Takes the carrier out.
+    pub fn into_inner(self) -> C {
+        self.carrier
+    }
+
+    fn whole(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}
+
+impl<C: Carrier> Carrier for Prefixed<C> {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        // Collected, as the inner iterator may borrow the key.
+        self.carrier.get_all(&self.whole(key)).collect::<Vec<_>>().into_iter()
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.carrier.keys().filter_map(|key| {
+            let (prefix, key) = key.split_at_checked(self.prefix.len())?;
+            same_key(prefix, &self.prefix).then_some(key)
+        })
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        let key = self.whole(key);
+        self.carrier.set(&key, value)
+    }
+
+    fn remove(&mut self, key: &str) {
+        let key = self.whole(key);
+        self.carrier.remove(&key);
+    }
+}

@@ -1,0 +1,154 @@
+//! [`TraceContextPropagator`]: W3C Trace Context, level 2, strict and fast.
+//!
+//! ```
+//! use ctxhop::propagation::TraceContextPropagator;
+//!
+//! opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+//! ```
+//!
+//! For baggage as well, put it into a
+//! [`TextMapCompositePropagator`](opentelemetry::propagation::TextMapCompositePropagator) with the SDK's
+//! `BaggagePropagator`.
+
+mod traceparent;
+mod tracestate;
+
+use std::sync::LazyLock;
+
+use opentelemetry::{
+    Context,
+    propagation::{Extractor, Injector, TextMapPropagator, text_map_propagator::FieldIter},
+    trace::{SpanContext, TraceContextExt, TraceFlags, TraceId},
+};
+use tracestate::Extended;
+
+pub(crate) const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACESTATE: &str = "tracestate";
+
+static FIELDS: LazyLock<[String; 2]> = LazyLock::new(|| [TRACEPARENT.to_owned(), TRACESTATE.to_owned()]);
+
+/// What level 2 of the recommendation defines. All other flags are to be sent as zero.
+const KNOWN_FLAGS: u8 = SAMPLED | RANDOM_TRACE_ID;
+
+const SAMPLED: u8 = 0b1;
+
+/// The trace id's last seven bytes are random: level 2's flag, which the API's `TraceFlags` has no name for.
+const RANDOM_TRACE_ID: u8 = 0b10;
+
+/// Writes and reads `traceparent` and `tracestate`, as [W3C Trace Context, level 2](https://www.w3.org/TR/trace-context-2/)
+/// has them.
+///
+/// Use it in place of the SDK's propagator of the same name. It differs where that one departs from the recommendation:
+///
+/// - Short ids, signs, upper case, one-digit versions, whatever follows a version `00`, and a second `traceparent` make
+///   the header invalid: the context stays as it is, and `tracestate` is not looked at.
+/// - Several `tracestate` headers are joined. One that breaks the grammar, or has more than 32 members, is dropped as a
+///   whole, and the `traceparent` stays. Of two members with one key, the first stays, which is the latest.
+/// - The random-trace-id flag is kept, for as long as the trace id is, also where a sampler drops the span and clears
+///   its flags. Flags that level 2 does not know are sent as zero.
+/// - No empty `tracestate` is written, nor a member that breaks the grammar, whoever has put it there.
+///
+/// # Members that the API cannot hold
+///
+/// [`TraceState`](opentelemetry::trace::TraceState) refuses keys that level 2 allows: `tenant@a-long-system-name`,
+/// `a@b@c`. Such members are not in [`SpanContext::trace_state`]. They travel beside it in the [`Context`], together
+/// with the flag above, and are written again, in their place, by a context that comes from the extracted one and is
+/// still in its trace. What the span's own tracestate adds, changes or deletes is honoured; one that is cleared clears
+/// them as well. A context built anew around the span (`Context::new().with_span(span)`) has lost them.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::propagation::TraceContextPropagator;
+/// use opentelemetry::{Context, propagation::TextMapPropagator, trace::TraceContextExt};
+/// use std::collections::HashMap;
+///
+/// let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03";
+/// let received = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
+///
+/// let propagator = TraceContextPropagator::new();
+/// let cx = propagator.extract_with_context(&Context::new(), &received);
+/// assert!(cx.span().span_context().is_remote());
+///
+/// let mut sent = HashMap::new();
+/// propagator.inject_context(&cx, &mut sent);
+/// assert_eq!(sent, received);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TraceContextPropagator {
+    _private: (),
+}
+
+impl TraceContextPropagator {
+    /// The propagator. It has no state.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { _private: () }
+    }
+}
+
+impl TextMapPropagator for TraceContextPropagator {
+    fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
+        let span = cx.span();
+        let span_context = span.span_context();
+        if !span_context.is_valid() {
+            return;
+        }
+        let received = cx.get::<Received>().filter(|received| received.trace_id == span_context.trace_id());
+        let random = received.map_or(0, |received| received.random);
+        let flags = (span_context.trace_flags().to_u8() & KNOWN_FLAGS) | random;
+        injector.set(TRACEPARENT, traceparent::format(span_context.trace_id(), span_context.span_id(), flags));
+
+        let extended = received.and_then(|received| received.tracestate.as_ref());
+        if let Some(value) = tracestate::format(span_context.trace_state(), extended) {
+            injector.set(TRACESTATE, value);
+        }
+    }
+
+    fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+        let Some((trace_id, span_id, flags)) = extract_traceparent(extractor) else {
+            return cx.clone();
+        };
+        let (tracestate, extended) = match extractor.get_all(TRACESTATE) {
+            Some(values) => tracestate::parse(&values).unwrap_or_default(),
+            None => Default::default(),
+        };
+        let flags = flags & KNOWN_FLAGS;
+        let span_context = SpanContext::new(trace_id, span_id, TraceFlags::new(flags), true, tracestate);
+        let received = Received { trace_id, random: flags & RANDOM_TRACE_ID, tracestate: extended };
+        // To put a value into a context costs more than all the rest, so only where there is something to remember, or
+        // something remembered to forget.
+        if received.is_worth_keeping() || cx.get::<Received>().is_some() {
+            cx.with_value(received).with_remote_span_context(span_context)
+        } else {
+            cx.with_remote_span_context(span_context)
+        }
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(&*FIELDS)
+    }
+}
+
+/// What a span made in the extracted context would lose.
+#[derive(Debug)]
+struct Received {
+    trace_id: TraceId,
+    /// `RANDOM_TRACE_ID` or 0. The SDK clears the flags of a span that it drops.
+    random: u8,
+    tracestate: Option<Extended>,
+}
+
+impl Received {
+    fn is_worth_keeping(&self) -> bool {
+        self.random != 0 || self.tracestate.is_some()
+    }
+}
+
+/// Two of them are none: which one is right, nobody can tell.
+fn extract_traceparent(extractor: &dyn Extractor) -> Option<traceparent::Fields> {
+    match *extractor.get_all(TRACEPARENT)? {
+        [value] => traceparent::parse(value),
+        _ => None,
+    }
+}

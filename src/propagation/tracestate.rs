@@ -1,0 +1,111 @@
+//! A list of `key "=" value`, which may be spread over several headers.
+
+use opentelemetry::trace::TraceState;
+
+/// The most members that a list may have.
+const MAX_MEMBERS: usize = 32;
+
+/// The longest that a key or a value may be.
+const MAX_LENGTH: usize = 256;
+
+/// A tracestate of which the API's [`TraceState`] cannot hold all members.
+#[derive(Debug)]
+pub(super) struct Extended {
+    /// All members, without the optional whitespace.
+    all: String,
+    /// Those among them that the API holds.
+    held: TraceState,
+}
+
+/// Reads the list, over all headers: what the API can hold of it, and the whole if that is not all. `None` if it is not
+/// as the recommendation has it.
+pub(super) fn parse(headers: &[&str]) -> Option<(TraceState, Option<Extended>)> {
+    let mut members = Vec::new();
+    let mut count = 0;
+    for text in headers.iter().flat_map(|header| header.split(',')) {
+        let text = text.trim_matches(OPTIONAL_WHITESPACE);
+        // Empty members are allowed and mean nothing, so they are not counted either.
+        if text.is_empty() {
+            continue;
+        }
+        count += 1;
+        if count > MAX_MEMBERS {
+            return None;
+        }
+        let member = member(text)?;
+        if !members.iter().any(|(key, _)| *key == member.0) {
+            members.push(member);
+        }
+    }
+    Some(hold(&members))
+}
+
+/// The list to be sent: the span's own, and around it the members that only `extended` has. `None` if it is empty.
+pub(super) fn format(own: &TraceState, extended: Option<&Extended>) -> Option<String> {
+    match extended {
+        Some(extended) if *own == extended.held => Some(extended.all.clone()),
+        _ if own.into_iter().next().is_none() => None,
+        Some(extended) => merge(own, extended),
+        None => join(own.into_iter()),
+    }
+}
+
+fn merge(own: &TraceState, extended: &Extended) -> Option<String> {
+    // What is new or changed goes to the front, and the rest keeps its order.
+    let held: Vec<_> = extended.held.into_iter().collect();
+    let kept: Vec<_> = own.into_iter().filter(|member| held.contains(member)).collect();
+    let new = own.into_iter().filter(|member| !held.contains(member));
+    let old = extended.all.split(',').filter_map(member);
+    join(new.chain(old.filter(|member| kept.contains(member) || !held.contains(member))))
+}
+
+const OPTIONAL_WHITESPACE: [char; 2] = [' ', '\t'];
+
+/// A member without the whitespace around it.
+fn member(text: &str) -> Option<(&str, &str)> {
+    text.split_once('=').filter(|(key, value)| is_key(key) && is_value(value))
+}
+
+fn is_key(key: &str) -> bool {
+    let letter = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = key.as_bytes();
+    bytes.len() <= MAX_LENGTH
+        && bytes.first().is_some_and(letter)
+        && bytes.iter().all(|byte| letter(byte) || b"_-*/@".contains(byte))
+}
+
+fn is_value(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    bytes.len() <= MAX_LENGTH
+        && bytes.last().is_some_and(|&byte| byte != b' ')
+        && bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b',' && byte != b'=')
+}
+
+/// The API says all or nothing, and has its reasons to itself. So: all, else one by one.
+fn hold(members: &[(&str, &str)]) -> (TraceState, Option<Extended>) {
+    let try_hold = |members: &[(&str, &str)]| TraceState::from_key_value(members.iter().copied());
+    if let Ok(all) = try_hold(members) {
+        return (all, None);
+    }
+    let some: Vec<_> = members.iter().copied().filter(|&member| try_hold(&[member]).is_ok()).collect();
+    let held = try_hold(&some).unwrap_or_default();
+    let all = join(members.iter().copied()).unwrap_or_default();
+    (held.clone(), Some(Extended { all, held }))
+}
+
+/// Leaves out what would have receivers drop the whole list: the API accepts values that the recommendation does not.
+fn join<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
+    let mut list = String::new();
+    for (key, value) in members.filter(|(key, value)| is_key(key) && is_value(value)).take(MAX_MEMBERS) {
+        if list.is_empty() {
+            // Two or three members of the usual length, without growing.
+            list.reserve(64);
+        } else {
+            list.push(',');
+        }
+        list.push_str(key);
+        list.push('=');
+        list.push_str(value);
+    }
+    (!list.is_empty()).then_some(list)
+}
