@@ -375,9 +375,9 @@ impl Destination {
     /// orders.process(&message).run(|| invoices.send(&mut Headers::new()).run(|| ()));
     ///
     /// assert_eq!(recorder.tree().display().durations(false).to_string(), "\
-    /// send orders
-    /// └─ process orders
-    ///    └─ send invoices");
+    /// send orders [producer]
+    /// └─ process orders [consumer] ~> send orders
+    ///    └─ send invoices [producer]");
     /// ```
     pub fn process(&self, message: &impl Carrier) -> Operation {
         let ambient = Context::capture();
@@ -566,10 +566,12 @@ impl Destination {
     }
 
     fn try_extract(&self, message: &impl Carrier) -> Result<Context, carrier::Rejected> {
-        match &self.shared.propagator {
+        // Inside of an empty context, as a no-op propagator, which the global one is until it is set, gives back what is
+        // current.
+        Context::new().run(|| match &self.shared.propagator {
             Some(propagator) => carrier::try_extract_with(&**propagator, message),
             None => carrier::try_extract(message),
-        }
+        })
     }
 
     fn inject(&self, cx: &Context, message: &mut impl Carrier) {
