@@ -266,8 +266,7 @@ impl Destination {
         if valid(&self.extract(message)).is_some() {
             return Operation::new(Open::none(self, Action::Create, ambient));
         }
-        let operation =
-            self.start(Action::Create, true, ambient.clone(), Vec::new(), &ambient, None, SystemTime::now());
+        let operation = self.start(Action::Create, true, ambient, Vec::new(), None, SystemTime::now());
         self.inject(operation.context(), message);
         operation
     }
@@ -341,7 +340,7 @@ impl Destination {
         if count == 0 {
             return Operation::new(Open::none(self, Action::Receive, ambient));
         }
-        self.start(Action::Receive, false, ambient.clone(), links, &ambient, Some(count), since)
+        self.start(Action::Receive, false, ambient, links, Some(count), since)
     }
 
     /// Processes a message: a `CONSUMER` span, whose parent is chosen by [`Relation`] and [`Trust`], with a link to the
@@ -391,7 +390,7 @@ impl Destination {
         };
         let origin = Origin::new(&ambient, shared.baggage.apply(said), shared.relation, shared.trust);
         let links = origin.links.into_iter().map(Link::with_context).collect();
-        let operation = self.start(Action::Process, false, origin.base, links, &ambient, None, SystemTime::now());
+        let operation = self.start(Action::Process, false, origin.base, links, None, SystemTime::now());
         if let Some(rejected) = rejected {
             operation.add_event("ctxhop.context_rejected", KeyValue::new("ctxhop.reason", rejected.to_string()));
         }
@@ -414,7 +413,7 @@ impl Destination {
     /// ```
     pub fn settle(&self, settlement: Settlement) -> Operation {
         let ambient = Context::capture();
-        self.start(Action::Settle(settlement), false, ambient.clone(), Vec::new(), &ambient, None, SystemTime::now())
+        self.start(Action::Settle(settlement), false, ambient, Vec::new(), None, SystemTime::now())
     }
 
     fn send_all<'a, C, I>(&self, messages: I, batch: Option<u64>) -> Operation
@@ -435,21 +434,20 @@ impl Destination {
             }
         }
         let creates = !bare.is_empty();
-        let operation = self.start(Action::Send, creates, ambient.clone(), links, &ambient, batch, SystemTime::now());
+        let operation = self.start(Action::Send, creates, ambient, links, batch, SystemTime::now());
         for message in bare {
             self.inject(operation.context(), message);
         }
         operation
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one place that starts spans")]
+    /// `creates`: the span's context is to be a creation context.
     fn start(
         &self,
         action: Action,
         creates: bool,
         base: Context,
         links: Vec<Link>,
-        ambient: &Context,
         batch: Option<u64>,
         started: SystemTime,
     ) -> Operation {
@@ -462,13 +460,13 @@ impl Destination {
             .with_start_time(started)
             .with_attributes(attributes)
             .with_links(links);
+        let measured = !base.is_telemetry_suppressed();
         let span = tracer.build_with_context(builder, &base);
         // A span that is none must not take the place of the outer one: the context would stop flowing. A no-op tracer's
         // span has the parent's span context.
         let own =
             span.span_context().is_valid() && span.span_context().span_id() != base.span().span_context().span_id();
         let context = if own { base.with_span(span) } else { base };
-        let measured = !ambient.is_telemetry_suppressed();
         Operation::new(Open::new(self, action, context, own, measured, started, batch.unwrap_or(1)))
     }
 
