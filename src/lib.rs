@@ -15,6 +15,9 @@ pub mod carrier;
 pub mod channel;
 #[cfg(any(feature = "futures", feature = "hyper"))]
 pub mod executor;
+#[cfg(feature = "messaging")]
+#[cfg_attr(docsrs, doc(cfg(feature = "messaging")))]
+pub mod messaging;
 pub mod propagation;
 #[cfg(feature = "rayon")]
 pub mod rayon;

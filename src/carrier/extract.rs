@@ -13,7 +13,10 @@ use opentelemetry::{
 };
 
 use super::{Carrier, same_key};
-use crate::propagation::{TRACEPARENT, TRACESTATE};
+use crate::{
+    Snapshot,
+    propagation::{TRACEPARENT, TRACESTATE},
+};
 
 const BAGGAGE: &str = "baggage";
 
@@ -92,7 +95,11 @@ pub fn try_extract(carrier: &impl Carrier) -> Result<Context, Rejected> {
 /// As [`try_extract`].
 pub fn try_extract_with(propagator: &dyn TextMapPropagator, carrier: &impl Carrier) -> Result<Context, Rejected> {
     let bounded = Bounded::new(carrier);
-    let context = propagator.extract_with_context(&Context::new(), &bounded);
+    let extract = || propagator.extract_with_context(&Context::new(), &bounded);
+    // One that names no fields may be OpenTelemetry's no-op one, which is the global one until another is set. It gives
+    // back what is current, whatever it is given.
+    let names_none = propagator.fields().next().is_none();
+    let context = if names_none { Context::new().run(extract) } else { extract() };
     match bounded.verdict(&context) {
         None => Ok(context),
         Some((key, reason)) => Err(Rejected { context, key, reason }),

@@ -1,0 +1,64 @@
+//! Producer and consumer spans, links and metrics around the calls of any messaging client.
+//!
+//! A [`Destination`] describes the queue or topic, once; each [`Operation`] on it is a span that the work runs in:
+//!
+//! ```
+//! use ctxhop::{carrier::Headers, messaging::{Destination, Settlement}};
+//! # use std::io::Error;
+//! # struct Channel;
+//! # impl Channel {
+//! #     async fn publish(&self, _: Headers, _: &str) -> Result<(), Error> { Ok(()) }
+//! #     async fn ack(&self) -> Result<(), Error> { Ok(()) }
+//! # }
+//! # async fn handle(_: &Headers) -> Result<(), Error> { Ok(()) }
+//!
+//! # async fn producer(channel: Channel) -> Result<(), Error> {
+//! let orders = Destination::new("rabbitmq", "orders");
+//!
+//! // The producer: the span's context goes into the headers, and the work runs in the span.
+//! let mut headers = Headers::new();
+//! orders.send(&mut headers).run_async(channel.publish(headers, "two apples")).await?;
+//! # Ok(()) }
+//! # async fn consumer(orders: Destination, channel: Channel, headers: Headers) -> Result<(), Error> {
+//!
+//! // The consumer: the handler's span is linked to the producer's, and so is what the handler sends.
+//! orders.process(&headers).message_id("17").run_async(handle(&headers)).await?;
+//! orders.settle(Settlement::Ack).link_to(&headers).run_async(channel.ack()).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! | call | span | kind | context |
+//! |---|---|---|---|
+//! | [`send`](Destination::send) | `send orders` | `PRODUCER` | put into the message |
+//! | [`create`](Destination::create) | `create orders` | `PRODUCER` | put into the message |
+//! | [`send`](Destination::send), after `create` | `send orders` | `CLIENT` | links to the message's, which is kept |
+//! | [`receive`](Destination::receive) | `receive orders` | `CLIENT` | links to each message's |
+//! | [`process`](Destination::process) | `process orders` | `CONSUMER` | links to the message's, or is its child, too |
+//! | [`settle`](Destination::settle) | `ack orders` | `CLIENT` | links to the message's, where asked for |
+//!
+//! Names, kinds, attributes, links and metrics are those of OpenTelemetry's
+//! [semantic conventions for messaging](https://opentelemetry.io/docs/specs/semconv/messaging/), which are in
+//! development, and may change. The metrics are `messaging.client.operation.duration`,
+//! `messaging.client.sent.messages`, `messaging.client.consumed.messages` and `messaging.process.duration`.
+//!
+//! # Other people's messages
+//!
+//! By default a sender's trace goes on in its consumer, with its sampling and its baggage. Where senders are not to be
+//! trusted with that, say so: [`Trust`] for the trace, [`BaggagePolicy`] for the baggage.
+//!
+//! ```
+//! use ctxhop::messaging::{BaggagePolicy, Destination, Trust};
+//!
+//! let webhooks = Destination::new("aws_sqs", "webhooks").trust(Trust::LinkOnly).baggage(BaggagePolicy::Strip);
+//! ```
+
+mod destination;
+mod metrics;
+mod operation;
+mod outcome;
+mod relation;
+
+pub use destination::Destination;
+pub use operation::{Operation, Running, Settlement};
+pub use outcome::{ByError, ByType, Classify, Failure, Outcome};
+pub use relation::{BaggagePolicy, Relation, Trust};
