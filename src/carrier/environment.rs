@@ -1,6 +1,6 @@
 //! Environment variables, which are named as OpenTelemetry's specification of environment carriers says.
 
-use std::{collections::BTreeMap, env, ffi::OsStr, process::Command};
+use std::{collections::BTreeMap, env, ffi::OsStr, fmt, process::Command};
 
 use super::Carrier;
 
@@ -24,8 +24,15 @@ use super::Carrier;
 /// let mut child = Command::new("make");
 /// carrier::inject(&cx, &mut child);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
+
+/// Names only: values may be secrets.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Environment").field(&self.0.keys()).finish()
+    }
+}
 
 impl Environment {
     /// The environment of this process, now.

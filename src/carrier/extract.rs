@@ -18,13 +18,19 @@ use crate::{
     propagation::{TRACEPARENT, TRACESTATE},
 };
 
-const BAGGAGE: &str = "baggage";
+pub(super) const BAGGAGE: &str = "baggage";
 
 /// The longest value that is looked at, and the most of a baggage: what W3C Baggage asks to be propagated.
 const MAX_BYTES: usize = 8192;
 
+/// The longest `tracestate` there can be: 32 members of a key and a value of 256 bytes each.
+const MAX_TRACESTATE_BYTES: usize = 32 * (256 + 1 + 256) + 31;
+
 /// The most members of a baggage, and the most values of any key.
 const MAX_VALUES: usize = 64;
+
+/// The most keys that a propagator gets to see, of those that ask for all.
+const MAX_KEYS: usize = 256;
 
 /// Takes the context out of a message, by the global propagator.
 ///
@@ -155,7 +161,8 @@ pub enum Reason {
     /// Of other keys it is not known what should come of them. A `tracestate` that is malformed is none of this: to
     /// drop it is all that the recommendation asks for.
     Malformed,
-    /// It is longer than 8,192 bytes, or has more than 64 values. Of a baggage, the leading members have been kept.
+    /// It is longer than 8,192 bytes (a `tracestate`: 16,447), or has more than 64 values; or there are more than 256 keys, for a propagator that
+    /// goes through them all. Of a baggage, the leading members have been kept.
     TooLong,
 }
 
@@ -182,7 +189,7 @@ impl<C: Carrier> Extractor for Bounded<'_, C> {
             return self.tracestate.get_or_init(|| Some(self.values(key)?.join(","))).as_deref();
         }
         self.note(key);
-        self.within(key, first.len() <= MAX_BYTES).then_some(first)
+        self.within(key, first.len() <= max_bytes(key)).then_some(first)
     }
 
     fn get_all(&self, key: &str) -> Option<Vec<&str>> {
@@ -193,7 +200,9 @@ impl<C: Carrier> Extractor for Bounded<'_, C> {
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.carrier.keys().collect()
+        // A propagator that goes by a prefix looks each of them up, and each look-up walks the message.
+        let keys: Vec<_> = self.carrier.keys().take(MAX_KEYS + 1).collect();
+        if self.within("keys", keys.len() <= MAX_KEYS) { keys } else { keys[..MAX_KEYS].to_vec() }
     }
 }
 
@@ -221,11 +230,11 @@ impl<'a, C: Carrier> Bounded<'a, C> {
         for value in rest {
             bytes += 1 + value.len();
             values.push(value);
-            if bytes > MAX_BYTES || values.len() > MAX_VALUES {
+            if bytes > max_bytes(key) || values.len() > MAX_VALUES {
                 break;
             }
         }
-        self.within(key, bytes <= MAX_BYTES && values.len() <= MAX_VALUES).then_some(values)
+        self.within(key, bytes <= max_bytes(key) && values.len() <= MAX_VALUES).then_some(values)
     }
 
     /// The leading members of all baggage. They stand for themselves, so that some are better than none.
@@ -294,8 +303,12 @@ impl<'a, C: Carrier> Bounded<'a, C> {
     }
 }
 
+fn max_bytes(key: &str) -> usize {
+    if same_key(key, TRACESTATE) { MAX_TRACESTATE_BYTES } else { MAX_BYTES }
+}
+
 /// As many members of a list as the limits allow.
-fn leading_members(list: &str) -> &str {
+pub(super) fn leading_members(list: &str) -> &str {
     let whole = (list.len() <= MAX_BYTES).then_some(list.len());
     let commas = list.bytes().take(MAX_BYTES + 1).enumerate().filter(|(_, byte)| *byte == b',').map(|(at, _)| at);
     let end = commas.chain(whole).take(MAX_VALUES).last().unwrap_or(0);

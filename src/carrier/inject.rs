@@ -3,7 +3,12 @@ use opentelemetry::{
     propagation::{Injector, TextMapPropagator},
 };
 
-use super::{Carrier, same_key};
+use super::{
+    Carrier,
+    extract::{BAGGAGE, leading_members},
+    same_key,
+};
+use crate::propagation::{TRACEPARENT, TRACESTATE};
 
 /// Puts a context into a message, by the global propagator.
 ///
@@ -13,9 +18,11 @@ use super::{Carrier, same_key};
 /// # Guarantees
 ///
 /// - The propagator's keys are replaced, also by nothing: no stale `tracestate` stays beside a new `traceparent`, and no
-///   stale value where the message refuses the new one. Other keys are left alone.
+///   stale value where the message refuses the new one. Other keys are left alone, and so is the trace in the message
+///   if the context has none.
 /// - A context with nothing to carry changes nothing, so that what an earlier sender has put into the message stays.
 /// - A message that cannot be written to is as it was, and that is no error.
+/// - Of a baggage over 64 members or 8,192 bytes, the leading members that fit are carried.
 ///
 /// # Examples
 ///
@@ -45,7 +52,7 @@ pub fn inject(cx: &Context, carrier: &mut impl Carrier) -> bool {
 
 /// Puts a context into a message, by this propagator. Otherwise as [`inject`].
 pub fn inject_with(propagator: &dyn TextMapPropagator, cx: &Context, carrier: &mut impl Carrier) -> bool {
-    let mut replacing = Replacing { propagator, carrier, begun: false, refused: false };
+    let mut replacing = Replacing { propagator, carrier, begun: false, refused: false, no_trace: false };
     propagator.inject_context(cx, &mut replacing);
     replacing.begun && !replacing.refused
 }
@@ -55,20 +62,39 @@ struct Replacing<'a, C> {
     carrier: &'a mut C,
     begun: bool,
     refused: bool,
+    /// The `traceparent` was refused, without which a `tracestate` says nothing.
+    no_trace: bool,
 }
 
 impl<C: Carrier> Injector for Replacing<'_, C> {
-    fn set(&mut self, key: &str, value: String) {
-        if !self.carrier.set(key, value) {
-            self.refused = true;
-            self.carrier.remove(key);
-        }
+    fn set(&mut self, key: &str, mut value: String) {
+        let (is_parent, is_state) = (same_key(key, TRACEPARENT), same_key(key, TRACESTATE));
+        // What is stale goes first: it may be what there would be no room for the new values beside.
         if !self.begun {
             self.begun = true;
-            // Whatever else is to be said will be said after this.
             for field in self.propagator.fields().filter(|field| !same_key(field, key)) {
-                self.carrier.remove(field);
+                // A trace is replaced by a trace only: who has baggage and no span is not to cut it.
+                if !same_key(field, TRACEPARENT) && !same_key(field, TRACESTATE) {
+                    self.carrier.remove(field);
+                }
             }
+        }
+        if is_parent {
+            self.carrier.remove(TRACESTATE);
+        }
+        if is_state && self.no_trace {
+            return;
+        }
+        if same_key(key, BAGGAGE) {
+            // What no receiver looks at need not be sent.
+            let leading = leading_members(&value).len();
+            self.refused |= leading < value.len();
+            value.truncate(leading);
+        }
+        if !self.carrier.set(key, value) {
+            self.refused = true;
+            self.no_trace |= is_parent;
+            self.carrier.remove(key);
         }
     }
 }

@@ -35,8 +35,9 @@
 //! - [`extract`] starts from an empty context: a bare message inherits nothing of whoever receives it.
 //! - [`inject`] replaces the propagator's own keys and leaves yours, and their order, as they are. A context with
 //!   nothing to say changes nothing.
-//! - Several `tracestate` or `baggage` headers are joined, whatever the propagator. What is longer than 8,192 bytes is
-//!   not looked at, save a `baggage`, of which the leading members are: at most 64 of them in 8,192 bytes.
+//! - Several `tracestate` or `baggage` headers are joined, whatever the propagator. What is longer than 8,192 bytes
+//!   (a `tracestate`: 16,447) is not looked at, save a `baggage`, of which the leading members are: at most 64 of them in
+//!   8,192 bytes.
 
 pub mod envelope;
 mod environment;
