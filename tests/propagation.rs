@@ -429,15 +429,18 @@ proptest! {
 }
 
 #[test]
-fn hostile_lists_take_bounded_time() {
+fn hostile_lists_come_to_nothing() {
     let spaces = " ".repeat(8192);
     let commas = ",".repeat(8192);
     let keys = "a=1,".repeat(2048);
     for list in [spaces, commas, keys] {
-        let message =
-            Headers::from_iter((0..1000).map(|_| ("tracestate", list.clone())).chain([("traceparent", PARENT.into())]));
-        let cx = carrier::extract_with(&TraceContextPropagator::new(), &message);
-        assert_eq!(inject(&cx), headers([("traceparent", PARENT)]));
+        // One is parsed, and a thousand are not.
+        for times in [1, 1000] {
+            let lists = (0..times).map(|_| ("tracestate", list.clone()));
+            let message = Headers::from_iter(lists.chain([("traceparent", PARENT.into())]));
+            let cx = carrier::extract_with(&TraceContextPropagator::new(), &message);
+            assert_eq!(inject(&cx), headers([("traceparent", PARENT)]));
+        }
     }
 }
 
