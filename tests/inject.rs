@@ -91,6 +91,15 @@ fn what_is_carried_of_a_long_baggage_can_be_extracted() {
 }
 
 #[test]
+fn of_two_members_of_a_key_the_first_is_sent() {
+    let state = TraceState::from_key_value([("a", "1"), ("b", "2"), ("a", "3")]).unwrap();
+    let span = SpanContext::new(TraceId::from(1), SpanId::from(2), TraceFlags::SAMPLED, false, state);
+    let mut message = Headers::new();
+    assert!(inject_with(&TraceContextPropagator::new(), &Context::new().with_remote_span_context(span), &mut message));
+    assert_eq!(message.get("tracestate"), Some("a=1,b=2"));
+}
+
+#[test]
 fn the_longest_tracestate_is_read() {
     let member = |n: usize| format!("{n:0>255}{}={}", "", "v".repeat(256)).replacen('0', "k", 1);
     let state: Vec<_> = (0..32).map(member).collect();

@@ -21,7 +21,8 @@ use crate::propagation::{TRACEPARENT, TRACESTATE};
 ///   stale value where the message refuses the new one. Other keys are left alone, and so is the trace in the message
 ///   if the context has none.
 /// - A context with nothing to carry changes nothing, so that what an earlier sender has put into the message stays.
-/// - A message that cannot be written to is as it was, and that is no error.
+/// - A message that cannot be written to is as it was, and that is no error. A shared reference is such a message: it is
+///   `&mut request.headers_mut()`, not `&mut request.headers()`.
 /// - Of a baggage over 64 members or 8,192 bytes, the leading members that fit are carried.
 ///
 /// # Examples

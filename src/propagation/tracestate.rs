@@ -93,10 +93,14 @@ fn hold(members: &[(&str, &str)]) -> (TraceState, Option<Extended>) {
     (held.clone(), Some(Extended { all, held }))
 }
 
-/// Leaves out what would have receivers drop the whole list: the API accepts values that the recommendation does not.
+/// Leaves out what would have receivers drop the whole list: the API accepts values that the recommendation does not, and
+/// two members of one key.
 fn join<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
     let mut list = String::new();
     for (key, value) in members.filter(|(key, value)| is_key(key) && is_value(value)).take(MAX_MEMBERS) {
+        if list.split(',').filter_map(member).any(|(written, _)| written == key) {
+            continue;
+        }
         if list.is_empty() {
             // Two or three members of the usual length, without growing.
             list.reserve(64);
