@@ -285,11 +285,16 @@ fn storage_is_alive() -> bool {
 fn watch_storage() -> bool {
     let probe = |_: &StorageWatch| {
         // Fails where the storage is gone before its watch was first needed; or is borrowed, which it is not for long.
-        let alive = catch_unwind(|| Context::map_current(|_| ())).is_ok();
+        let alive = touch_storage();
         STORAGE_IS_ALIVE.set(alive);
         alive
     };
     STORAGE_WATCH.try_with(probe).unwrap_or(false)
+}
+
+/// Initialises OpenTelemetry's thread-local, if it can still be used.
+fn touch_storage() -> bool {
+    catch_unwind(|| Context::map_current(|_| ())).is_ok()
 }
 
 thread_local! {
@@ -307,7 +312,7 @@ struct StorageWatch;
 impl StorageWatch {
     fn new() -> Self {
         // For its effect alone; whether it worked is asked later.
-        _ = catch_unwind(|| Context::map_current(|_| ()));
+        touch_storage();
         StorageWatch
     }
 }

@@ -214,5 +214,5 @@ where
     OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
 {
     let op = op.with_current_context();
-    ::rayon::spawn_broadcast(move |at| op.context().run(|| op.inner()(at)));
+    ::rayon::spawn_broadcast(move |at| op.run_ref(|op| op(at)));
 }

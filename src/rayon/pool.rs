@@ -133,6 +133,6 @@ impl ThreadPoolExt for ThreadPool {
         OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
     {
         let op = op.with_current_context();
-        self.spawn_broadcast(move |at| op.context().run(|| op.inner()(at)));
+        self.spawn_broadcast(move |at| op.run_ref(|op| op(at)));
     }
 }

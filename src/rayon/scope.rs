@@ -1,6 +1,6 @@
 use ::rayon::{BroadcastContext, Scope, ScopeFifo};
 
-use crate::{Propagate, Snapshot};
+use crate::Propagate;
 
 /// Spawns of [`rayon::Scope`] that carry the context.
 ///
@@ -32,7 +32,7 @@ impl<'scope> ScopeExt<'scope> for Scope<'scope> {
         F: Fn(&Scope<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
     {
         let body = body.with_current_context();
-        self.spawn_broadcast(move |scope, at| body.context().run(|| body.inner()(scope, at)));
+        self.spawn_broadcast(move |scope, at| body.run_ref(|body| body(scope, at)));
     }
 }
 
@@ -79,6 +79,6 @@ impl<'scope> ScopeFifoExt<'scope> for ScopeFifo<'scope> {
         F: Fn(&ScopeFifo<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
     {
         let body = body.with_current_context();
-        self.spawn_broadcast(move |scope, at| body.context().run(|| body.inner()(scope, at)));
+        self.spawn_broadcast(move |scope, at| body.run_ref(|body| body(scope, at)));
     }
 }
