@@ -69,6 +69,38 @@ fn no_tracestate_goes_without_its_traceparent() {
     assert!(message.headers.is_empty(), "{:?}", message.headers);
 }
 
+/// Sets the pair in the order that ours does not.
+#[derive(Debug)]
+struct StateFirst(Vec<String>);
+
+impl TextMapPropagator for StateFirst {
+    fn inject_context(&self, _: &Context, injector: &mut dyn Injector) {
+        injector.set("tracestate", "a=1".to_owned());
+        injector.set("traceparent", PARENT.to_owned());
+    }
+
+    fn extract_with_context(&self, cx: &Context, _: &dyn Extractor) -> Context {
+        cx.clone()
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(&self.0)
+    }
+}
+
+#[test]
+fn the_order_in_which_a_propagator_sets_its_pair_does_not_matter() {
+    let propagator = StateFirst(["traceparent", "tracestate"].map(str::to_owned).into());
+    let stale = [("traceparent", "stale"), ("tracestate", "stale=1")];
+    let mut message = Headers::from_iter(stale);
+    assert!(inject_with(&propagator, &Context::new(), &mut message));
+    assert_eq!((message.get("traceparent"), message.get("tracestate")), (Some(PARENT), Some("a=1")));
+
+    let mut message = Small { headers: Headers::from_iter(stale), count: 4, bytes: 10 };
+    assert!(!inject_with(&propagator, &Context::new(), &mut message));
+    assert!(message.headers.is_empty(), "{:?}", message.headers);
+}
+
 #[test]
 fn baggage_alone_leaves_the_trace_of_the_message() {
     let mut message = Headers::from_iter([("traceparent", PARENT), ("tracestate", "a=1"), ("x", "y")]);

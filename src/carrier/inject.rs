@@ -53,7 +53,8 @@ pub fn inject(cx: &Context, carrier: &mut impl Carrier) -> bool {
 
 /// Puts a context into a message, by this propagator. Otherwise as [`inject`].
 pub fn inject_with(propagator: &dyn TextMapPropagator, cx: &Context, carrier: &mut impl Carrier) -> bool {
-    let mut replacing = Replacing { propagator, carrier, begun: false, refused: false, no_trace: false };
+    let mut replacing =
+        Replacing { propagator, carrier, begun: false, refused: false, trace_begun: false, no_trace: false };
     propagator.inject_context(cx, &mut replacing);
     replacing.begun && !replacing.refused
 }
@@ -63,6 +64,8 @@ struct Replacing<'a, C> {
     carrier: &'a mut C,
     begun: bool,
     refused: bool,
+    /// One of `traceparent` and `tracestate` was set: what the message had of the other is stale.
+    trace_begun: bool,
     /// The `traceparent` was refused, without which a `tracestate` says nothing.
     no_trace: bool,
 }
@@ -80,8 +83,9 @@ impl<C: Carrier> Injector for Replacing<'_, C> {
                 }
             }
         }
-        if is_parent {
-            self.carrier.remove(TRACESTATE);
+        if (is_parent || is_state) && !self.trace_begun {
+            self.trace_begun = true;
+            self.carrier.remove(if is_parent { TRACESTATE } else { TRACEPARENT });
         }
         if is_state && self.no_trace {
             return;
@@ -94,8 +98,11 @@ impl<C: Carrier> Injector for Replacing<'_, C> {
         }
         if !self.carrier.set(key, value) {
             self.refused = true;
-            self.no_trace |= is_parent;
             self.carrier.remove(key);
+            if is_parent {
+                self.no_trace = true;
+                self.carrier.remove(TRACESTATE);
+            }
         }
     }
 }
