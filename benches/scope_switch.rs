@@ -9,7 +9,7 @@
 //! value, that is two reference counts to go up and down. What a way costs is its time less that of `bare`, which is
 //! the work alone. Compare only what one run has measured.
 
-mod ratio;
+mod measure;
 
 use std::{
     future::{self, Ready},
@@ -20,12 +20,13 @@ use std::{
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use ctxhop::{Propagate, Snapshot};
+use measure::compare;
 use opentelemetry::{
     Context,
     context::FutureExt,
     trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
 };
-use ratio::compare;
+
 
 /// One attach and one detach.
 fn attach(c: &mut Criterion) {
