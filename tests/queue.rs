@@ -101,7 +101,8 @@ fn comes_out_as_it_went_in() {
 #[test]
 fn closed_gives_back() {
     for (name, publish) in PUBLISH {
-        let closings: [(&str, fn(&Publisher<u32>, &mut Option<Consumer<u32>>)); 3] = [
+        type Close = fn(&Publisher<u32>, &mut Option<Consumer<u32>>);
+        let closings: [(&str, Close); 3] = [
             ("by a publisher", |publisher, _| assert!(publisher.clone().close())),
             ("by a consumer", |_, consumer| assert!(consumer.as_ref().unwrap().close())),
             ("for want of consumers", |_, consumer| *consumer = None),
@@ -157,7 +158,8 @@ fn blocked_publisher_goes_on_with_the_next_delivery() {
 
 #[test]
 fn waiting_publishers_are_refused_when_the_queue_closes() {
-    let closings: [fn(Publisher<u32>, Consumer<u32>) -> Option<Consumer<u32>>; 3] = [
+    type Close = fn(Publisher<u32>, Consumer<u32>) -> Option<Consumer<u32>>;
+    let closings: [Close; 3] = [
         |publisher, consumer| {
             publisher.close();
             Some(consumer)
