@@ -27,7 +27,6 @@ use opentelemetry::{
     trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
 };
 
-
 /// One attach and one detach.
 fn attach(c: &mut Criterion) {
     each_context(c, "attach", |group, kind, cx| {
