@@ -43,6 +43,7 @@ pub(crate) struct Hop {
     pub(crate) name: &'static str,
     /// What is the same for all.
     pub(crate) body: &'static str,
+    /// Enough for the clock, and so few that most runs are over before the machine turns to something else.
     pub(crate) count: u32,
     pub(crate) cells: Vec<(Competitor, fn(u32))>,
 }
@@ -69,7 +70,7 @@ fn poll() -> Hop {
     Hop {
         name: "poll",
         body: "one poll of a future that goes on",
-        count: 50_000,
+        count: 5_000,
         cells: vec![
             (Bare, |count| polls(count, body())),
             (ByHand, |count| polls(count, attached_by_hand(body()))),
@@ -127,7 +128,7 @@ fn spawn() -> Hop {
     Hop {
         name: "spawn + join",
         body: "one tokio task that yields once, and the wait for it, on the current-thread runtime",
-        count: 2_000,
+        count: 200,
         cells: vec![
             (Bare, |count| each(count, |n| joined(tokio::spawn(body(n))))),
             (ByHand, |count| each(count, |n| joined(tokio::spawn(attached_by_hand(body(n)))))),
@@ -226,7 +227,7 @@ fn threads() -> Hop {
     Hop {
         name: "thread",
         body: "one thread, and the wait for it",
-        count: 20,
+        count: 5,
         cells: vec![
             (Bare, |count| each(count, |n| thread::spawn(move || work(n)))),
             (ByHand, |count| {
@@ -273,7 +274,7 @@ fn channel() -> Hop {
     Hop {
         name: "channel",
         body: "one message sent over tokio's `mpsc`, received and worked on, in one task",
-        count: 10_000,
+        count: 1_000,
         cells: vec![
             (Bare, |count| {
                 block_on(async move {
@@ -337,7 +338,7 @@ fn headers() -> Hop {
     Hop {
         name: "inject + extract",
         body: "one context written into new headers, and read from them",
-        count: 2_000,
+        count: 300,
         cells: vec![
             (ByHand, |count| {
                 let (propagator, cx) = (SdkPropagator::new(), Context::current());
@@ -377,7 +378,7 @@ fn messages() -> Hop {
     Hop {
         name: "publish + process",
         body: "one message through a bounded queue, with a producer's and a consumer's span made by the SDK",
-        count: 1_000,
+        count: 100,
         cells: vec![
             (Bare, |count| {
                 block_on(async move {

@@ -4,6 +4,7 @@
 //! cargo bench --bench compare               # prints the tables
 //! cargo bench --bench compare -- --report   # and writes target/overhead: report.md, and a chart of each hop
 //! cargo bench --bench compare -- --quick    # fewer rounds
+//! cargo bench --bench compare -- poll       # the hops of this name alone
 //! ```
 
 #[path = "../by_hand/mod.rs"]
@@ -24,14 +25,19 @@ use measure::Spread;
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<_> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    if let Some(unknown) = args.iter().find(|arg| !["--report", "--quick"].contains(&arg.as_str())) {
+    let is_flag = |arg: &&String| arg.starts_with('-');
+    if let Some(unknown) = args.iter().filter(is_flag).find(|arg| !["--report", "--quick"].contains(&arg.as_str())) {
         return Err(format!("{unknown} is neither --report nor --quick").into());
     }
-    let rounds = if has("--quick") { 11 } else { 201 };
+    let names: Vec<_> = args.iter().filter(|arg| !is_flag(arg)).collect();
+    let rounds = if has("--quick") { 51 } else { 1_001 };
     competitors::install();
-    let hops: Vec<_> = hops::all().iter().map(|hop| measured(hop, rounds)).collect();
-    let growth = growth::all(rounds / 4 + 1);
-    let report = report::markdown(&hops, &growth, &memory()?, rounds);
+    let mut hops = hops::all();
+    hops.retain(|hop| names.is_empty() || names.iter().any(|name| hop.name.contains(name.as_str())));
+    let hops: Vec<_> = hops.iter().map(|hop| measured(hop, rounds)).collect();
+    let (growth, memory) =
+        if names.is_empty() { (growth::all(rounds / 20 + 1), memory()?) } else { (Vec::new(), String::new()) };
+    let report = report::markdown(&hops, &growth, &memory, rounds);
     print!("{report}");
     if has("--report") {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/overhead");

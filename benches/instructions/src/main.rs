@@ -9,6 +9,9 @@
 //! difference is what the rounds take, without the start of the process. A compiler, a libc and a valgrind of other
 //! versions make something else of the same code, so there the figures are shown, but nothing fails.
 
+#[path = "../../by_hand/mod.rs"]
+mod by_hand;
+
 use std::{
     collections::HashMap,
     env,
@@ -19,22 +22,29 @@ use std::{
     pin::{Pin, pin},
     process::{Command, ExitCode, Stdio},
     task::{self, Poll, Waker},
+    time::Duration,
 };
 
 use ctxhop::{
     WithContext,
     carrier::{self, Headers},
+    messaging::Destination,
     prelude::*,
     propagation::TraceContextPropagator,
+    queue,
 };
 use futures::Stream;
 use opentelemetry::{
     Context,
     context::FutureExt,
     propagation::TextMapPropagator,
-    trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
+    trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider},
 };
-use opentelemetry_sdk::propagation::TraceContextPropagator as SdkPropagator;
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    propagation::TraceContextPropagator as SdkPropagator,
+    trace::{SdkTracerProvider, Span, SpanData, SpanProcessor},
+};
 use tokio::{runtime, sync::mpsc};
 
 const ROUNDS: u32 = 2_000;
@@ -160,7 +170,49 @@ const CASES: &[Case] = &[
         carrier::inject_with(&propagator, &context(), &mut headers);
         with(rounds, |_| drop(carrier::extract_with(&propagator, black_box(&headers))));
     }),
+    ("publish + process", "by hand", |rounds| {
+        let tracer = SdkTracerProvider::builder().with_span_processor(Discard).build().tracer("instructions");
+        block_on(async move {
+            let (tx, rx) = async_channel::bounded(1);
+            for _ in 0..rounds {
+                by_hand::publish(&tracer, &tx, 7).await;
+                by_hand::process(&tracer, &rx, async |value| _ = black_box(value)).await;
+            }
+        });
+    }),
+    ("publish + process", "ctxhop", |rounds| {
+        let orders = Destination::in_memory("orders")
+            .with_tracer_provider(&SdkTracerProvider::builder().with_span_processor(Discard).build())
+            .with_propagator(TraceContextPropagator::new());
+        block_on(async move {
+            let (publisher, consumer) = queue::bounded(orders, 1);
+            for _ in 0..rounds {
+                publisher.publish(7).await.expect("the consumer is here");
+                let mut delivery = consumer.recv().await.expect("the publisher is here");
+                delivery.process().run_async(async { _ = black_box(delivery.payload) }).await;
+                delivery.ack();
+            }
+        });
+    }),
 ];
+
+/// Spans are made and ended, and go nowhere.
+#[derive(Debug)]
+struct Discard;
+
+impl SpanProcessor for Discard {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, _: SpanData) {}
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
 
 /// A span and a value: two reference counts to go up and down.
 fn context() -> Context {
