@@ -102,7 +102,7 @@ fn messages() -> Vec<Row> {
     fn row<T>(whose: &'static str, message: fn() -> T) -> Row {
         Row::new("a message in tokio's `mpsc`", whose, size_of_val(&message()), || {
             let (tx, rx) = mpsc::unbounded_channel();
-            (0..COUNT).for_each(|_| tx.send(message()).ok().expect("the receiver is here"));
+            (0..COUNT).for_each(|_| tx.send(message()).expect("the receiver is here"));
             (tx, rx)
         })
     }

@@ -34,7 +34,7 @@ where
     TraceContextPropagator::new().inject_context(&cx, &mut headers);
     let sent = tx.send((headers, value)).with_context(cx.clone()).await;
     cx.span().end();
-    sent.ok().expect("the receiver is here");
+    sent.expect("the receiver is here");
 }
 
 pub(crate) async fn process<T, V, R>(tracer: &T, rx: &Receiver<(Headers, V)>, handle: impl AsyncFnOnce(V) -> R) -> R
