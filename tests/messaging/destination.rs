@@ -5,7 +5,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ctxhop::{carrier::Headers, messaging::Destination, prelude::*, testing::TraceRecorder};
+use ctxhop::{
+    carrier::Headers,
+    messaging::{Destination, Settlement},
+    prelude::*,
+    testing::TraceRecorder,
+};
 use opentelemetry::{
     KeyValue,
     trace::{SpanKind, TraceContextExt},
@@ -104,12 +109,14 @@ fn created_messages_are_sent_in_a_batch() {
 // Batches.
 
 #[test]
-fn nothing_received_or_sent_is_no_span() {
+fn an_empty_batch_is_no_span() {
     let rig = Rig::new();
     let ambient = rig.ambient();
     let seen = ambient.run(|| rig.orders.receive(&Vec::<Headers>::new()).message_id("1").run(|| Some(current())));
     assert_eq!(seen.as_ref(), Some(ambient.span().span_context()));
     ambient.run(|| rig.orders.send_batch(&mut Vec::<Headers>::new()).run(|| ()));
+    let seen = ambient.run(|| rig.orders.process_batch(&Vec::<Headers>::new()).run(|| Some(current())));
+    assert_eq!(seen.as_ref(), Some(ambient.span().span_context()));
     drop(rig.orders.receive(&[] as &[Headers]));
 
     drop(ambient);
@@ -129,11 +136,33 @@ fn what_varies_is_on_the_links() {
     let id = |message: &Headers| message.get("id").map(|id| KeyValue::new("messaging.message.id", id.to_owned()));
     rig.orders.receive_with(asked, &batch, id).run(|| ());
 
+    rig.orders.process_batch_with(&batch, id).run(|| ());
+    rig.orders.send_batch_with(&mut batch, id).run(|| ());
+
+    for name in ["receive orders", "process orders", "send orders"] {
+        let span = rig.span(name);
+        assert_eq!(linked(&span), [CREATION, CREATION], "{name}");
+        let ids: Vec<_> = span.links.iter().map(|link| listed(&link.attributes)).collect();
+        assert_eq!(ids, ["message.id=a", "message.id=c"], "{name}");
+        assert!(!listed(&span.attributes).contains("message.id"), "{name}");
+    }
     let span = rig.span("receive orders");
-    let ids: Vec<_> = span.links.iter().map(|link| listed(&link.attributes)).collect();
-    assert_eq!(ids, ["message.id=a", "message.id=c"]);
     assert_eq!(span.start_time, asked);
     assert!(span.end_time >= asked + hour);
+    assert!(batch[1].get("traceparent").is_some(), "who had no context got the send's");
+}
+
+#[test]
+fn each_operation_may_have_a_name_of_its_own() {
+    let rig = Rig::new();
+    let poll = rig.orders.operation_name("poll");
+    poll.receive(&[traced()]).run(|| ());
+    poll.operation_name("take").receive(&[traced()]).run(|| ());
+    rig.orders.operation_name("commit").settle(Settlement::Ack).run(|| ());
+    rig.orders.receive(&[traced()]).run(|| ());
+    let names: Vec<_> = rig.recorder.spans().into_iter().map(|span| span.name).collect();
+    assert_eq!(names, ["poll orders", "take orders", "commit orders", "receive orders"]);
+    assert!(format!("{:?}", poll.create(&mut Headers::new())).contains("poll"));
 }
 
 // What it is.

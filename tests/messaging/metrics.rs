@@ -14,6 +14,7 @@ fn messages_are_counted_once() {
         for message in &batch {
             rig.orders.process(message).after_receive().run(|| ());
         }
+        rig.orders.process_batch(&batch).after_receive().run(|| ());
     });
     rig.orders.send(&mut Headers::new()).batch(5).run(|| ());
     let metrics = rig.metrics();
@@ -25,7 +26,7 @@ fn messages_are_counted_once() {
             "messaging.client.operation.duration=1",
             "messaging.client.operation.duration=1",
             "messaging.client.sent.messages=5",
-            "messaging.process.duration=2",
+            "messaging.process.duration=3",
         ]
     );
 }

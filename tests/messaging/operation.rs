@@ -16,7 +16,7 @@ use ctxhop::{
     prelude::*,
 };
 use opentelemetry::{
-    Context,
+    Context, KeyValue,
     trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt},
 };
 use static_assertions::assert_impl_all;
@@ -267,6 +267,42 @@ fn process() {
 }
 
 #[test]
+fn process_batch() {
+    check(
+        |orders| orders.process_batch(&[traced(), Headers::new(), traced()]),
+        &Expected {
+            name: "process orders",
+            kind: SpanKind::Consumer,
+            attributes: "batch.message_count=3 destination.name=orders ERROR operation.name=process operation.type=process system=rabbitmq",
+            links: &[CREATION, CREATION],
+            parent: SpanId::INVALID,
+            metrics: &[
+                "messaging.client.consumed.messages=3{destination.name=orders ERROR operation.name=process system=rabbitmq}",
+                "messaging.process.duration=1{destination.name=orders ERROR operation.name=process system=rabbitmq}",
+            ],
+        },
+    );
+}
+
+#[test]
+fn named() {
+    check(
+        |orders| orders.operation_name("publish").send(&mut Headers::new()),
+        &Expected {
+            name: "publish orders",
+            kind: SpanKind::Producer,
+            attributes: "destination.name=orders ERROR operation.name=publish operation.type=send system=rabbitmq",
+            links: &[],
+            parent: SpanId::INVALID,
+            metrics: &[
+                "messaging.client.operation.duration=1{destination.name=orders ERROR operation.name=publish operation.type=send system=rabbitmq}",
+                "messaging.client.sent.messages=1{destination.name=orders ERROR operation.name=publish system=rabbitmq}",
+            ],
+        },
+    );
+}
+
+#[test]
 fn settle() {
     check(
         |orders| orders.settle(Settlement::Ack).link_to(&traced()),
@@ -360,10 +396,13 @@ fn a_second_attempt_is_linked_to_the_first() {
     let first = rig.orders.process(&traced()).delivery_count(1);
     let attempt = first.context().span().span_context().clone();
     first.run(|| Err::<(), _>(NoApples)).unwrap_err();
-    rig.orders.process(&traced()).delivery_count(2).link(attempt.clone()).run(|| ());
+    let previous = [KeyValue::new("retry.link", "previous_attempt")];
+    rig.orders.process(&traced()).delivery_count(2).link_with(attempt.clone(), previous).run(|| ());
 
     let spans = rig.recorder.spans();
     assert_eq!(linked(&spans[1]), [CREATION, attempt.span_id()]);
+    let said: Vec<_> = spans[1].links.iter().map(|link| listed(&link.attributes)).collect();
+    assert_eq!(said, ["", "retry.link=previous_attempt"], "one can be told from the other");
     assert!(listed(&spans[1].attributes).contains("rabbitmq.message.delivery_count=2"));
     let pubsub = rig.connect(Destination::new("gcp_pubsub", "orders"));
     pubsub.process(&traced()).delivery_count(3).run(|| ());

@@ -72,6 +72,60 @@ fn senders_that_are_not_trusted() {
     assert!(rig.span("receive orders").links.is_empty());
 }
 
+#[test]
+fn a_batch_is_nobodys_child_but_that_of_what_is_current() {
+    for relation in [Relation::Auto, Relation::Parent, Relation::Link] {
+        for trust in [Trust::Continue, Trust::LinkOnly, Trust::Ignore] {
+            let rig = Rig::new();
+            let orders = rig.orders.clone().relation(relation).trust(trust);
+            let mut batch = [traced(), traced()];
+            batch[0].append("baggage", "tenant=7");
+            let links = if trust == Trust::Ignore { vec![] } else { vec![CREATION, CREATION] };
+
+            let value = Context::new().with_value("somebody's").with_baggage([KeyValue::new("a", "somebody's")]);
+            let seen = value.run(|| orders.process_batch(&batch).run(|| Some(Context::current()))).unwrap();
+            assert!(seen.baggage().is_empty() && seen.get::<&str>().is_none(), "a new root inherits nothing");
+            drop(seen);
+            let span = rig.span("process orders");
+            assert_eq!(
+                (span.parent_span_id, linked(&span)),
+                (SpanId::INVALID, links.clone()),
+                "{relation:?} {trust:?}"
+            );
+            assert_ne!(span.span_context.trace_id(), CREATION_TRACE);
+
+            rig.recorder.clear();
+            let ambient = rig.ambient().with_value("ours").with_baggage([KeyValue::new("a", "ours")]);
+            let seen = ambient.run(|| orders.process_batch(&batch).run(|| Some(Context::current()))).unwrap();
+            assert_eq!((seen.get(), seen.baggage().len()), (Some(&"ours"), 1), "what is current, and no sender's");
+            drop(seen);
+            let span = rig.span("process orders");
+            let parent = ambient.span().span_context().span_id();
+            assert_eq!((span.parent_span_id, linked(&span)), (parent, links), "{relation:?} {trust:?}");
+        }
+    }
+}
+
+#[test]
+fn broken_headers_in_a_batch_are_events() {
+    let rig = Rig::new();
+    let broken = || Headers::from_iter([("traceparent", "00-0-0-01")]);
+    rig.orders.process_batch(&[broken(), traced(), broken()]).run(|| ());
+    let span = rig.span("process orders");
+    assert_eq!(linked(&span), [CREATION]);
+    let events: Vec<_> = span.events.events.iter().map(|event| listed(&event.attributes)).collect();
+    assert_eq!(events, ["ctxhop.reason=the traceparent of the message is malformed"; 2]);
+}
+
+#[test]
+fn a_batch_does_not_switch_telemetry_on() {
+    let rig = Rig::new();
+    Context::new().with_telemetry_suppressed().run(|| {
+        rig.orders.process_batch(&[traced()]).run(|| drop(rig.recorder.tracer("test").start("inside")));
+    });
+    assert!(rig.recorder.spans().is_empty() && rig.metrics().is_empty());
+}
+
 /// The baggage that a handler sees, sorted.
 fn baggage_in(cx: &Context, orders: &Destination, baggage: &str) -> Vec<String> {
     let mut message = traced();
