@@ -25,8 +25,8 @@
 //! | `http::HeaderMap` (feature `http`) | HTTP |
 //! | [`envelope`], with [`Headers`] | protocols without headers: MQTT 3.1.1, plain bytes |
 //!
-//! A shared reference to a carrier is a carrier that can only be read, an exclusive one is as good as the carrier
-//! itself. Implement [`Carrier`] for a message type of your own, and check it with `testing::carrier_contract`.
+//! An exclusive reference to a carrier is as good as the carrier itself; a shared one is none, so that nobody injects into
+//! what cannot be written to. Where an adaptor takes a carrier by value, [`ReadOnly`] lends it. Implement [`Carrier`] for a message type of your own, and check it with `testing::carrier_contract`.
 //!
 //! # Guarantees
 //!
@@ -49,12 +49,14 @@ mod inject;
 mod map;
 mod pairs;
 mod prefixed;
+mod read_only;
 
 pub use environment::Environment;
 pub use extract::{Reason, Rejected, extract, extract_with, try_extract, try_extract_with};
 pub use headers::{Headers, IntoIter, Iter};
 pub use inject::{inject, inject_with};
 pub use prefixed::Prefixed;
+pub use read_only::ReadOnly;
 
 /// What carries keys and values of text: the headers, properties or attributes of a message.
 ///
@@ -130,23 +132,6 @@ impl<C: Carrier + ?Sized> Carrier for &mut C {
     fn remove(&mut self, key: &str) {
         (**self).remove(key);
     }
-}
-
-/// A message that is only lent cannot be written to: nothing is set, nothing removed.
-impl<C: Carrier + ?Sized> Carrier for &C {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        (**self).get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        (**self).keys()
-    }
-
-    fn set(&mut self, _key: &str, _value: String) -> bool {
-        false
-    }
-
-    fn remove(&mut self, _key: &str) {}
 }
 
 /// Whether both name the same, in whatever case. Mostly it is the same case, which is faster to see.

@@ -9,14 +9,14 @@ use super::{Carrier, same_key};
 /// # Examples
 ///
 /// ```
-/// use ctxhop::carrier::{Carrier, Prefixed};
+/// use ctxhop::carrier::{Carrier, Prefixed, ReadOnly};
 /// use std::collections::BTreeMap;
 ///
 /// let mut attributes = BTreeMap::from([("color".to_owned(), "red".to_owned())]);
 /// Prefixed::new("googclient_", &mut attributes).set("traceparent", "00-…".to_owned());
 /// assert_eq!(attributes["googclient_traceparent"], "00-…");
 ///
-/// let received = Prefixed::new("googclient_", &attributes);
+/// let received = Prefixed::new("googclient_", ReadOnly(&attributes));
 /// assert_eq!(received.keys().collect::<Vec<_>>(), ["traceparent"]);
 /// assert_eq!(received.get_all("traceparent").collect::<Vec<_>>(), ["00-…"]);
 /// ```

@@ -8,6 +8,7 @@ mod extract;
 mod headers;
 mod http;
 mod inject;
+mod read_only;
 
 use ctxhop::{
     carrier::{self, Headers},
