@@ -1,5 +1,7 @@
 //! HTTP. A value of a header need not be text; one that is, is ASCII.
 
+use std::borrow::Cow;
+
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Carrier;
@@ -23,5 +25,9 @@ impl Carrier for HeaderMap {
 
     fn remove(&mut self, key: &str) {
         self.remove(key);
+    }
+
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        key.to_ascii_lowercase().into()
     }
 }

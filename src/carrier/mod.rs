@@ -51,6 +51,8 @@ mod pairs;
 mod prefixed;
 mod read_only;
 
+use std::borrow::Cow;
+
 pub use environment::Environment;
 pub use extract::{Reason, Rejected, extract, extract_with, try_extract, try_extract_with};
 pub use headers::{Headers, IntoIter, Iter};
@@ -64,7 +66,8 @@ pub use read_only::ReadOnly;
 ///
 /// `testing::carrier_contract` checks it:
 ///
-/// - Keys are looked up without regard to ASCII case, and keep the case that they came with.
+/// - Keys are looked up without regard to ASCII case, and are kept as they came, or as [`spelling`](Self::spelling)
+///   says.
 /// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over.
 /// - [`set`](Self::set) leaves one value for the key, and touches no other key.
 /// - Each of [`keys`](Self::keys) can be looked up.
@@ -114,6 +117,11 @@ pub trait Carrier {
 
     /// Removes all values of a key, if the message can be written to.
     fn remove(&mut self, key: &str);
+
+    /// How the message spells a key, if it does not keep what it is given. An environment says `TRACEPARENT`.
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        key.into()
+    }
 }
 
 impl<C: Carrier + ?Sized> Carrier for &mut C {
@@ -131,6 +139,10 @@ impl<C: Carrier + ?Sized> Carrier for &mut C {
 
     fn remove(&mut self, key: &str) {
         (**self).remove(key);
+    }
+
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        (**self).spelling(key)
     }
 }
 

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use super::Carrier;
 
 /// A carrier that is only lent, and cannot be written to: nothing is set, nothing removed.
@@ -41,4 +43,8 @@ impl<C: Carrier + ?Sized> Carrier for ReadOnly<'_, C> {
     }
 
     fn remove(&mut self, _key: &str) {}
+
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        self.0.spelling(key)
+    }
 }

@@ -109,6 +109,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         self.empty_says_nothing();
         self.values_come_back();
         self.case_is_ignored();
+        self.keys_are_kept();
         self.context_comes_back();
         self.own_keys_are_replaced_and_no_others();
         self.empty_context_changes_nothing();
@@ -167,6 +168,16 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
             assert_eq!(values(&carrier, "traceparent"), [OTHER_PARENT], "set as {key}, replaced as traceParent");
             carrier.remove("TRACEparent");
             assert_eq!(values(&carrier, "traceparent"), [""; 0], "set as {key}, removed as TRACEparent");
+        }
+    }
+
+    fn keys_are_kept(&self) {
+        for key in ["User-Key", "user_key", "TRACEPARENT"] {
+            let mut carrier = self.made();
+            if carrier.set(key, "1".to_owned()) {
+                let spelled = carrier.spelling(key);
+                assert_eq!(keys(&carrier), [&*spelled], "{key} is kept as it came, or as `spelling` says");
+            }
         }
     }
 

@@ -75,6 +75,14 @@ fn prefixed() {
         .check();
     carrier_contract(|| Prefixed::new("", Headers::new()));
     carrier_contract(|| Prefixed::new("a_", Prefixed::new("b_", foreign())));
+    // Where keys are not kept as they are, nor is the prefix.
+    for prefix in ["", "MY_APP_", "my-app.", "9-", "é."] {
+        carrier_contract(|| Prefixed::new(prefix, Environment::default()));
+        carrier_contract(|| Prefixed::new(prefix, Prefixed::new("x-", Environment::default())));
+        carrier_contract(|| Prefixed::new("x-", Prefixed::new(prefix, Environment::default())));
+        carrier_contract(|| Prefixed::new(prefix, Command::new("true")));
+    }
+    carrier_contract(|| Prefixed::new("X-", http::HeaderMap::new()));
 }
 
 // Shapes of messages elsewhere.
@@ -216,6 +224,7 @@ struct Broken {
 enum Flaw {
     None,
     HeedsCase,
+    ChangesCase,
     SetsBeside,
     SetsNothing,
     RemovesNothing,
@@ -243,6 +252,7 @@ impl Carrier for Broken {
     fn set(&mut self, key: &str, value: String) -> bool {
         match self.flaw {
             Flaw::SetsNothing => return true,
+            Flaw::ChangesCase => drop(self.pairs.set(&key.to_lowercase(), value)),
             Flaw::SetsBeside => self.pairs.push((key.to_owned(), value)),
             _ => drop(self.pairs.set(key, value)),
         }
@@ -270,7 +280,9 @@ fn the_contract_notices_what_is_wrong() {
         catch_unwind(AssertUnwindSafe(|| contract.check()))
     };
     assert!(check(None).is_ok());
-    for flaw in [HeedsCase, SetsBeside, SetsNothing, RemovesNothing, RemovesMore, HidesKeys, Reverses, ReadsOne] {
+    for flaw in
+        [HeedsCase, ChangesCase, SetsBeside, SetsNothing, RemovesNothing, RemovesMore, HidesKeys, Reverses, ReadsOne]
+    {
         assert!(check(flaw).is_err(), "{flaw:?} is not noticed");
     }
 }
