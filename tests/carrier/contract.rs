@@ -57,7 +57,6 @@ fn command() {
 fn header_map() {
     use http::{HeaderMap, HeaderName, HeaderValue};
     CarrierContract::new(HeaderMap::new)
-        .unordered()
         .repeats(|map, key, value| {
             map.append(HeaderName::try_from(key).unwrap(), HeaderValue::try_from(value).unwrap());
         })
