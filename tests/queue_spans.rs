@@ -17,7 +17,7 @@ use ctxhop::{
 };
 use futures::executor::block_on;
 use opentelemetry::{
-    Context, Value,
+    Context, KeyValue, Value,
     trace::{SpanId, SpanKind, Status, TraceContextExt, Tracer},
 };
 use opentelemetry_sdk::trace::SpanData;
@@ -145,6 +145,10 @@ fn attempts_are_counted_and_linked() {
     let mut previous = None;
     for attempt in &attempts {
         assert_eq!(links(attempt), [send].into_iter().chain(previous).collect::<Vec<_>>());
+        for (at, link) in attempt.links.iter().enumerate() {
+            let told: &[KeyValue] = if at == 0 { &[] } else { &[KeyValue::new("ctxhop.link", "previous attempt")] };
+            assert_eq!(link.attributes, told);
+        }
         previous = Some(attempt.span_context.span_id());
     }
     let error_types: Vec<_> = attempts.iter().map(|it| attribute(it, "error.type").map(Value::as_str)).collect();

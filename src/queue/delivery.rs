@@ -1,5 +1,7 @@
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
+use opentelemetry::KeyValue;
+
 use super::{
     Message,
     shared::{Envelope, Shared},
@@ -7,6 +9,9 @@ use super::{
 use crate::messaging::Operation;
 
 const TIME_IN_QUEUE: &str = "messaging.in_memory.message.time_in_queue";
+
+/// On a link, says what it is to.
+const LINK: &str = "ctxhop.link";
 
 /// A message that a consumer has in hand. It is settled by [`ack`](Self::ack), [`nack`](Self::nack) or
 /// [`into_message`](Self::into_message).
@@ -39,7 +44,7 @@ impl<T> Delivery<T> {
     ///
     /// On the span are the delivery count (`messaging.in_memory.message.delivery_count`), the time in the queue, in
     /// seconds (`messaging.in_memory.message.time_in_queue`), and, if the message was processed before, a link to the
-    /// span of that attempt.
+    /// span of that attempt (with `ctxhop.link`: `previous attempt`).
     ///
     /// Whatever becomes of the work, to settle the message is up to you.
     ///
@@ -66,7 +71,7 @@ impl<T> Delivery<T> {
             .attribute(TIME_IN_QUEUE, self.waited.as_secs_f64());
         let Some(attempt) = operation.span_context() else { return operation };
         match envelope.attempt.replace(attempt) {
-            Some(previous) => operation.link(previous),
+            Some(previous) => operation.link_with(previous, [KeyValue::new(LINK, "previous attempt")]),
             None => operation,
         }
     }
