@@ -87,7 +87,8 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         self
     }
 
-    /// Says how a key gets a value that is not text. Call it for each kind: null, a number, bytes that are not UTF-8.
+    /// Says how a key gets a value that is not text, beside those that it has if keys may repeat. Call it for each kind:
+    /// null, a number, bytes that are not UTF-8.
     pub fn not_text(mut self, put: impl Fn(&mut C, &str) + 'a) -> Self {
         self.not_text.push(Box::new(put));
         self
