@@ -26,7 +26,8 @@
 //! | [`envelope`], with [`Headers`] | protocols without headers: MQTT 3.1.1, plain bytes |
 //!
 //! An exclusive reference to a carrier is as good as the carrier itself; a shared one is none, so that nobody injects into
-//! what cannot be written to. Where an adaptor takes a carrier by value, [`ReadOnly`] lends it. Implement [`Carrier`] for a message type of your own, and check it with `testing::carrier_contract`.
+//! what cannot be written to. Where an adaptor takes a carrier by value, [`ReadOnly`] lends it. Implement [`Carrier`] for
+//! a message type of your own, and check it with `testing::carrier_contract`.
 //!
 //! # Guarantees
 //!

@@ -32,6 +32,9 @@ use crate::{
     carrier::{self, Carrier},
 };
 
+/// The system of queues in this process.
+pub(super) const IN_MEMORY: &str = "in_memory";
+
 /// A queue or topic, described once, and what is done with its messages.
 ///
 /// Each of [`send`](Self::send), [`create`](Self::create), [`receive`](Self::receive), [`process`](Self::process) and
@@ -109,6 +112,20 @@ impl Destination {
             }),
             operation_name: None,
         }
+    }
+
+    /// A queue of this process: the messaging system is `in_memory`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::messaging::Destination;
+    ///
+    /// let orders = Destination::in_memory("orders");
+    /// ```
+    #[must_use]
+    pub fn in_memory(name: impl Into<Arc<str>>) -> Self {
+        Self::new(IN_MEMORY, name)
     }
 
     /// What the name is made from, when there are many: `/customers/{id}`. Spans and metrics are named after it, not

@@ -20,6 +20,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     Destination, Failure,
+    destination::IN_MEMORY,
     outcome::{ByError, ByType, Classify},
     relation::valid,
 };
@@ -118,6 +119,7 @@ impl<C> Operation<C> {
     pub fn delivery_count(self, count: u64) -> Self {
         let key = match self.open.destination.system() {
             "gcp_pubsub" => Key::from_static_str(MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT),
+            IN_MEMORY => Key::from_static_str("messaging.in_memory.message.delivery_count"),
             system => Key::from(format!("messaging.{system}.message.delivery_count")),
         };
         self.attribute(key, integer(count))
@@ -221,6 +223,12 @@ impl<C> Operation<C> {
         self.open.attempted = true;
         let future = future.with_context(self.open.context.clone());
         Running { future, open: self.open, classify: Some(self.classify) }
+    }
+
+    /// The operation's own span, if it has one.
+    #[cfg(feature = "queue")]
+    pub(crate) fn span_context(&self) -> Option<SpanContext> {
+        self.open.span().map(|span| span.span_context().clone())
     }
 
     /// An event for each message whose headers are no use.
