@@ -5,26 +5,34 @@ mod checks;
 use ctxhop::carrier::{Headers, envelope};
 use proptest::{collection::vec, prelude::*};
 
-/// Lines of `name: value`, some of them broken.
+/// Lines of `name: value`, most of them right.
 fn message() -> impl Strategy<Value = Vec<u8>> {
-    let parent =
-        || "(00|00|cc|ff|0)-4bf92f3577b34da6a3ce929d0e0e473[0-9a-f]-(00f067aa0ba902b7|0{16})-(01|03|ff|0)(|-|-x|.)";
-    let state = "([a-c]|tenant@vendor|a@b@c|A|_)(|=|==)[ a~]{0,3}";
-    let member = "[a-c][0-9]?(|=| = )(1|%20|%ff|%|;p=1|\u{fffd}){0,3}";
-    let list = |member: &'static str, separator: &'static str| {
-        let members = prop_oneof![vec(member, 0..5), vec(member, 30..34), vec(member, 60..70)];
-        members.prop_map(move |members| members.join(separator))
+    const PARENT: &str = "(00|cc)-4bf92f3577b34da6a3ce929d0e0e473[0-9a-f]-00f067aa0ba902b7-(01|03|ff)";
+    const ODD_PARENT: &str = "(00|cc|ff|0)-[0a-c]{31,33}-(00f067aa0ba902b7|0{16})-(01|0)(|-|-x|.)";
+    const STATES: &str = "([a-z][a-z0-9]?|tenant@vendor|a@b@c)=[ -+!]{0,2}[a~]";
+    const ODD_STATES: &str = "([a-c]|A|_|a@@)(|=|==)[ a~]{0,3}";
+    const MEMBERS: &str = "[a-z][a-z0-9]?=(1|%20|%C3%BC|;p=1){0,3}";
+    const ODD_MEMBERS: &str = "[a-c](|=| = )(1|%ff|%|;|\u{fffd}){0,3}";
+    let line = |name: &'static str, values: BoxedStrategy<String>| {
+        values.prop_map(move |value| format!("{name}: {value}").into_bytes())
     };
+    let list = |member: &'static str| {
+        let members = prop_oneof![3 => vec(member, 0..5), 1 => vec(member, 30..35), 1 => vec(member, 63..67)];
+        (members, "(,| ,\t|, ,)").prop_map(|(members, separator)| members.join(&separator)).boxed()
+    };
+    let parent = line("traceparent", prop_oneof![4 => PARENT, 1 => ODD_PARENT].boxed());
     let header = prop_oneof![
-        4 => parent().prop_map(|value| format!("traceparent: {value}").into_bytes()),
-        3 => (list(state, ","), list(state, " ,\t,")).prop_map(|(a, b)| format!("tracestate: {a}\nTraceState: {b}").into_bytes()),
-        3 => (list(member, ","), list(member, ", ,")).prop_map(|(a, b)| format!("baggage: {a}\nBaggage: {b}").into_bytes()),
-        1 => Just(b"tracestate: a=\xff".to_vec()),
-        1 => Just(b"traceparent: \xff".to_vec()),
-        1 => (0..20_000_usize).prop_map(|length| format!("baggage: a=1,b={}", "x".repeat(length)).into_bytes()),
+        1 => line("TraceParent", PARENT.boxed()),
+        6 => line("tracestate", list(STATES)),
+        2 => line("TraceState", list(ODD_STATES)),
+        6 => line("baggage", list(MEMBERS)),
+        2 => line("Baggage", list(ODD_MEMBERS)),
+        1 => line("baggage", (0..20_000_usize).prop_map(|length| format!("a=1,b={}", "x".repeat(length))).boxed()),
+        1 => prop_oneof![Just("traceparent"), Just("tracestate"), Just("baggage")]
+            .prop_map(|name| [name.as_bytes(), b": \xff"].concat()),
         2 => vec(any::<u8>(), 0..20),
     ];
-    vec(header, 0..5).prop_map(|lines| lines.join(&b'\n'))
+    (parent, vec(header, 0..4)).prop_map(|(parent, headers)| [Vec::from([parent]), headers].concat().join(&b'\n'))
 }
 
 /// A message in an envelope, of which a byte has changed, or some are missing.
