@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Carrier;
+use super::{Carrier, NOT_TEXT};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 impl Carrier for HeaderMap {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.get_all(key).iter().filter_map(|value| value.to_str().ok())
+        self.get_all(key).iter().map(|value| value.to_str().unwrap_or(NOT_TEXT))
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {

@@ -54,6 +54,12 @@ mod read_only;
 
 use std::borrow::Cow;
 
+/// What a carrier gives for a value that is not text, so that it counts: the replacement character.
+///
+/// A second `traceparent` makes the first invalid, also one that is not text, and so does a part of a `tracestate`. By
+/// [`extract`], no propagator gets to see it among the values of any other key.
+pub const NOT_TEXT: &str = "\u{fffd}";
+
 pub use environment::Environment;
 pub use extract::{Reason, Rejected, extract, extract_with, try_extract, try_extract_with};
 pub use headers::{Headers, IntoIter, Iter};
@@ -69,7 +75,8 @@ pub use read_only::ReadOnly;
 ///
 /// - Keys are looked up without regard to ASCII case, and are kept as they came, or as [`spelling`](Self::spelling)
 ///   says.
-/// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over.
+/// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over, or, where keys may repeat, given
+///   as [`NOT_TEXT`].
 /// - [`set`](Self::set) leaves one value for the key, and touches no other key.
 /// - Each of [`keys`](Self::keys) can be looked up.
 ///
@@ -78,7 +85,8 @@ pub use read_only::ReadOnly;
 /// A message type with headers of bytes:
 ///
 /// ```
-/// use ctxhop::carrier::Carrier;
+/// use ctxhop::carrier::{Carrier, NOT_TEXT};
+/// use std::str::from_utf8;
 ///
 /// struct Record {
 ///     headers: Vec<(String, Option<Vec<u8>>)>,
@@ -87,7 +95,7 @@ pub use read_only::ReadOnly;
 /// impl Carrier for Record {
 ///     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
 ///         let headers = self.headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(key));
-///         headers.filter_map(|(_, value)| std::str::from_utf8(value.as_ref()?).ok())
+///         headers.map(|(_, value)| value.as_ref().and_then(|value| from_utf8(value).ok()).unwrap_or(NOT_TEXT))
 ///     }
 ///
 ///     fn keys(&self) -> impl Iterator<Item = &str> {
@@ -106,7 +114,7 @@ pub use read_only::ReadOnly;
 /// }
 /// ```
 pub trait Carrier {
-    /// The textual values of a key, in their order.
+    /// The values of a key, in their order, with [`NOT_TEXT`] for what is not text.
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str>;
 
     /// The keys, in their order if they have one.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ctxhop::{
-    carrier::{Carrier, Environment, Headers, Prefixed},
+    carrier::{Carrier, Environment, Headers, NOT_TEXT, Prefixed},
     testing::{CarrierContract, carrier_contract},
 };
 
@@ -148,7 +148,7 @@ impl Carrier for Record {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.iter()
             .filter(move |(name, _)| name.eq_ignore_ascii_case(key))
-            .filter_map(|(_, value)| from_utf8(value?).ok())
+            .map(|(_, value)| value.and_then(|value| from_utf8(value).ok()).unwrap_or(NOT_TEXT))
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
@@ -284,6 +284,41 @@ fn the_contract_notices_what_is_wrong() {
     {
         assert!(check(flaw).is_err(), "{flaw:?} is not noticed");
     }
+}
+
+#[test]
+fn the_contract_notices_what_does_not_count() {
+    /// Passes over what is not text.
+    struct Texts(Record);
+
+    impl Carrier for Texts {
+        fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+            self.0.get_all(key).filter(|value| *value != NOT_TEXT)
+        }
+
+        fn keys(&self) -> impl Iterator<Item = &str> {
+            self.0.keys()
+        }
+
+        fn set(&mut self, key: &str, value: String) -> bool {
+            self.0.set(key, value)
+        }
+
+        fn remove(&mut self, key: &str) {
+            self.0.remove(key);
+        }
+    }
+
+    let append =
+        |texts: &mut Texts, key: &str, value: &[u8]| texts.0 = mem::take(&mut texts.0).insert(key, Some(value));
+    let repeats = CarrierContract::new(|| Texts(Record::default()))
+        .repeats(move |texts, key, value| append(texts, key, value.as_bytes()));
+    repeats.check();
+    let not_text =
+        CarrierContract::new(|| Texts(Record::default())).not_text(move |texts, key| append(texts, key, b"\xff"));
+    not_text.check();
+    let both = repeats.not_text(move |texts, key| append(texts, key, b"\xff"));
+    assert!(catch_unwind(AssertUnwindSafe(|| both.check())).is_err());
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The environment of this process, and of a child.
 
-use std::{process::Command, str::from_utf8};
+use std::{env, process::Command, str::from_utf8};
 
 use ctxhop::carrier::{self, Carrier, Environment};
 
-use crate::{PARENT, propagator, received};
+use opentelemetry::baggage::BaggageExt;
+
+use crate::{PARENT, propagator, received, span};
 
 #[test]
 fn environment_variables_have_normal_names() {
@@ -23,6 +25,54 @@ fn environment_variables_have_normal_names() {
     let process = [("TRACEPARENT", PARENT), ("TraceState", "a=1"), ("Path", "/")];
     let environment = Environment::from_iter(process.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!(environment.keys().collect::<Vec<_>>(), ["TRACEPARENT"]);
+}
+
+#[test]
+fn a_child_reads_the_context_from_its_environment() {
+    let mut child = child_test("environment::in_a_child");
+    child.env("path_like", "lower case").env("DASHED-NAME", "dashed").env("BAGGAGE", "stale=1");
+    #[cfg(unix)]
+    {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        child.env("NOT_TEXT", OsStr::from_bytes(b"\xff")).env(OsStr::from_bytes(b"\xff"), "not text");
+    }
+    let headers = [("traceparent", PARENT), ("tracestate", "a=1"), ("baggage", "tenant=7%20%C3%BC")];
+    assert!(carrier::inject_with(&propagator(), &received(headers), &mut child));
+
+    let output = child.output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
+}
+
+/// The same binary again, to run one test that is ignored otherwise.
+fn child_test(name: &str) -> Command {
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args([name, "--exact", "--ignored", "--nocapture"]);
+    child
+}
+
+#[test]
+#[ignore = "runs in a child process, of the test above"]
+fn in_a_child() {
+    let environment = Environment::current();
+    let cx = carrier::try_extract_with(&propagator(), &environment).unwrap();
+    let sent = received([("traceparent", PARENT), ("tracestate", "a=1")]);
+    assert_eq!(span(&cx), span(&sent));
+    assert!(cx.baggage().iter().map(|(name, (value, _))| (name.as_str(), value.as_str())).eq([("tenant", "7 ü")]));
+
+    let keys: Vec<_> = environment.keys().collect();
+    assert!(["TRACEPARENT", "TRACESTATE", "BAGGAGE", "PATH"].iter().all(|name| keys.contains(name)), "{keys:?}");
+    for name in ["path_like", "DASHED-NAME", "NOT_TEXT"] {
+        assert!(!keys.contains(&name), "{name} is seen");
+        assert_eq!(environment.get_all(name).next(), None, "{name} is seen");
+    }
+    assert!(!format!("{environment:?}").contains(PARENT), "values may be secrets");
+
+    // What is set here is not set in the process.
+    let mut copy = environment.clone();
+    copy.set("TRACEPARENT", "changed".to_owned());
+    assert_eq!(env::var("TRACEPARENT").as_deref(), Ok(PARENT));
+    assert!(Environment::current() == environment && copy != environment);
 }
 
 #[cfg(unix)]

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use ctxhop::{
-    carrier::{self, Carrier, Headers, Reason, extract_with, inject_with},
+    carrier::{self, Carrier, Headers, NOT_TEXT, Reason, extract_with, inject_with},
     prelude::*,
     propagation::TraceContextPropagator,
 };
@@ -124,8 +124,37 @@ fn of_baggage_the_leading_members_that_fit_are_kept() {
 }
 
 #[test]
+fn of_baggage_what_is_empty_is_not_counted() {
+    let member = |n: usize| format!("k{n}=v");
+    let list = |count| (0..count).map(member).collect::<Vec<_>>();
+    for message in [
+        Headers::from_iter([("baggage", list(64).join(",") + ",")]),
+        Headers::from_iter([("baggage", list(64).join(",") + ", ,\t, ")]),
+        Headers::from_iter([("baggage", ",".repeat(1000) + &list(64).join(" ,, "))]),
+        Headers::from_iter([("baggage", list(64).join(",") + ","), ("baggage", ",".to_owned())]),
+        Headers::from_iter((0..32).map(|n| ("baggage", format!("{},{},", member(2 * n), member(2 * n + 1))))),
+    ] {
+        let cx = carrier::try_extract_with(&propagator(), &message).expect("64 are not too many");
+        assert_eq!(cx.baggage().len(), 64);
+        let mut forwarded = Headers::new();
+        assert!(inject_with(&propagator(), &cx, &mut forwarded), "all of it is carried");
+    }
+    let message = Headers::from_iter([("baggage", list(65).join(",,"))]);
+    let rejected = carrier::try_extract_with(&propagator(), &message).expect_err("65 are");
+    assert_eq!((rejected.reason(), rejected.into_context().baggage().len()), (Reason::TooLong, 64));
+
+    // What is empty counts as bytes.
+    for (bytes, fits) in [(8192, true), (8193, false)] {
+        let message = Headers::from_iter([("baggage", format!("a=1{}", ",".repeat(bytes - 3)))]);
+        let extracted = carrier::try_extract_with(&propagator(), &message);
+        assert_eq!(extracted.is_ok(), fits, "{bytes}");
+        assert_eq!(extracted.unwrap_or_else(carrier::Rejected::into_context).baggage().len(), 1);
+    }
+}
+
+#[test]
 fn what_a_message_repeats_without_end_ends() {
-    for value in ["", "a=1", PARENT] {
+    for value in ["", "a=1", PARENT, NOT_TEXT] {
         for (key, propagator) in [
             ("traceparent", &TraceContextPropagator::new() as &dyn TextMapPropagator),
             ("baggage", &BaggagePropagator::new()),

@@ -1,8 +1,14 @@
 //! `http::HeaderMap`.
 
-use ctxhop::carrier::{self, Carrier};
+use ctxhop::carrier::{self, Carrier, Reason};
+use opentelemetry::{
+    Context,
+    baggage::BaggageExt,
+    propagation::{Extractor, Injector, TextMapPropagator, text_map_propagator::FieldIter},
+    trace::TraceContextExt,
+};
 
-use crate::{PARENT, propagator, received};
+use crate::{PARENT, propagator, received, span};
 
 #[test]
 fn a_header_map_refuses_what_could_not_be_read_again() {
@@ -12,6 +18,68 @@ fn a_header_map_refuses_what_could_not_be_read_again() {
     }
     assert!(!Carrier::set(&mut map, "no key", "value".to_owned()));
     assert!(map.is_empty());
+}
+
+/// The recommendation has repeated headers read as one, joined, and that is no text if a part is none.
+#[test]
+fn a_repeated_header_that_is_not_text_counts() {
+    let not_text = || http::HeaderValue::from_bytes(b"\xff").unwrap();
+    let of = |headers: &[(&'static str, &[u8])]| -> http::HeaderMap {
+        let header = |(name, value): &(&'static str, &[u8])| {
+            (http::HeaderName::from_static(name), http::HeaderValue::from_bytes(value).unwrap())
+        };
+        headers.iter().map(header).collect()
+    };
+    let parent = ("traceparent", PARENT.as_bytes());
+
+    for map in [of(&[parent, ("traceparent", b"\xff")]), of(&[("traceparent", b"\xff"), parent])] {
+        let rejected = carrier::try_extract_with(&propagator(), &map).expect_err("two are none");
+        assert_eq!((rejected.key(), rejected.reason()), ("traceparent", Reason::Malformed));
+        assert!(!rejected.into_context().has_active_span());
+    }
+    let rejected = carrier::try_extract_with(&propagator(), &of(&[("traceparent", b"\xff")])).expect_err("it is none");
+    assert_eq!((rejected.key(), rejected.reason()), ("traceparent", Reason::Malformed));
+
+    for map in [
+        of(&[parent, ("tracestate", b"a=1"), ("tracestate", b"\xff")]),
+        of(&[parent, ("tracestate", b"\xff"), ("tracestate", b"a=1")]),
+        of(&[parent, ("tracestate", b"\xff")]),
+    ] {
+        let cx = carrier::try_extract_with(&propagator(), &map).expect("a tracestate is dropped without a word");
+        assert_eq!(span(&cx), span(&received([("traceparent", PARENT)])));
+    }
+
+    // Members of a baggage stand for themselves.
+    let map = of(&[("baggage", b"\xff"), ("baggage", b"a=1"), ("baggage", b"\xff"), ("baggage", b"b=2")]);
+    let cx = carrier::try_extract_with(&propagator(), &map).expect("what is text is read");
+    assert_eq!(cx.baggage().len(), 2);
+    assert!(carrier::try_extract_with(&propagator(), &of(&[("baggage", b"\xff")])).is_ok());
+
+    // Nor do other propagators get to see what is not text.
+    let mut map = of(&[("x-b3-traceid", b"\xff"), ("x-b3-traceid", b"7")]);
+    map.insert("x-b3-spanid", not_text());
+    assert_eq!(carrier::extract_with(&B3, &map).get::<Vec<Option<String>>>(), Some(&vec![Some("7".to_owned()), None]));
+}
+
+/// Reads one value of each of its keys, and says what.
+#[derive(Debug)]
+struct B3;
+
+impl TextMapPropagator for B3 {
+    fn inject_context(&self, _: &Context, _: &mut dyn Injector) {}
+
+    fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+        let get = |key| {
+            let value = extractor.get(key).map(str::to_owned);
+            assert_eq!(extractor.get_all(key).map(|values| values.concat()), value);
+            value
+        };
+        cx.with_value(vec![get("X-B3-TraceId"), get("X-B3-SpanId")])
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(&[])
+    }
 }
 
 #[test]
