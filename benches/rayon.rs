@@ -3,14 +3,15 @@
 //! Before criterion's own figures come the medians of the ratios to the bare thing, of runs that alternate, so that a
 //! busy machine is busy for all of them alike: `cargo bench --bench rayon`.
 
-mod ratio;
+mod measure;
 
 use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ctxhop::prelude::*;
+use measure::compare;
 use opentelemetry::Context;
-use ratio::compare;
+
 use rayon::prelude::*;
 
 const ITEMS: usize = 10_000_000;

@@ -9,7 +9,7 @@
 //! value, that is two reference counts to go up and down. What a way costs is its time less that of `bare`, which is
 //! the work alone. Compare only what one run has measured.
 
-mod ratio;
+mod measure;
 
 use std::{
     future::{self, Ready},
@@ -20,12 +20,13 @@ use std::{
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use ctxhop::{Propagate, Snapshot};
+use futures::{Stream, stream};
+use measure::compare;
 use opentelemetry::{
     Context,
     context::FutureExt,
     trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
 };
-use ratio::compare;
 
 /// One attach and one detach.
 fn attach(c: &mut Criterion) {
@@ -56,6 +57,18 @@ fn poll(c: &mut Criterion) {
         way(group, "bare", kind, || poll_once(bare.as_mut()));
         way(group, "opentelemetry", kind, || poll_once(opentelemetry.as_mut()));
         way(group, "ctxhop", kind, || poll_once(ctxhop.as_mut()));
+    });
+}
+
+/// One poll of a stream that goes on.
+fn poll_stream(c: &mut Criterion) {
+    each_context(c, "poll_stream", |group, kind, cx| {
+        let mut bare = pin!(stream::repeat(7));
+        let mut opentelemetry = pin!(FutureExt::with_context(stream::repeat(7), cx.clone()));
+        let mut ctxhop = pin!(Propagate::with_context(stream::repeat(7), cx.clone()));
+        way(group, "bare", kind, || poll_next(bare.as_mut()));
+        way(group, "opentelemetry", kind, || poll_next(opentelemetry.as_mut()));
+        way(group, "ctxhop", kind, || poll_next(ctxhop.as_mut()));
     });
 }
 
@@ -111,6 +124,10 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     black_box(future).poll(&mut task::Context::from_waker(Waker::noop()))
 }
 
+fn poll_next<S: Stream>(stream: Pin<&mut S>) -> Poll<Option<S::Item>> {
+    black_box(stream).poll_next(&mut task::Context::from_waker(Waker::noop()))
+}
+
 async fn endless() {
     loop {
         future::pending::<()>().await;
@@ -122,5 +139,5 @@ fn boxed() -> Box<Ready<i32>> {
     Box::new(future::ready(7))
 }
 
-criterion_group!(benches, attach, poll, complete, drop_unpolled, message);
+criterion_group!(benches, attach, poll, poll_stream, complete, drop_unpolled, message);
 criterion_main!(benches);

@@ -14,7 +14,7 @@ use opentelemetry::{
 use opentelemetry_semantic_conventions::attribute::{
     ERROR_TYPE, MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_DESTINATION_PARTITION_ID,
     MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID,
-    MESSAGING_MESSAGE_ENVELOPE_SIZE, MESSAGING_MESSAGE_ID, MESSAGING_OPERATION_TYPE,
+    MESSAGING_MESSAGE_ENVELOPE_SIZE, MESSAGING_MESSAGE_ID,
 };
 use pin_project_lite::pin_project;
 
@@ -117,12 +117,17 @@ impl<C> Operation<C> {
     /// The conventions have no common name for it, only `messaging.gcp_pubsub.message.delivery_attempt` and
     /// `messaging.servicebus.message.delivery_count`. For other systems it is named like the latter.
     pub fn delivery_count(self, count: u64) -> Self {
+        let attribute = self.delivery_count_attribute(count);
+        self.attributes([attribute])
+    }
+
+    pub(crate) fn delivery_count_attribute(&self, count: u64) -> KeyValue {
         let key = match self.open.destination.system() {
             "gcp_pubsub" => Key::from_static_str(MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT),
             IN_MEMORY => Key::from_static_str("messaging.in_memory.message.delivery_count"),
             system => Key::from(format!("messaging.{system}.message.delivery_count")),
         };
-        self.attribute(key, integer(count))
+        KeyValue::new(key, integer(count))
     }
 
     /// The partition that the message is sent to or was received from; also on the metrics. The destination's own
@@ -145,8 +150,13 @@ impl<C> Operation<C> {
 
     /// Any other attribute, of the system's own namespace for instance.
     pub fn attribute(self, key: impl Into<Key>, value: impl Into<Value>) -> Self {
+        self.attributes([KeyValue::new(key, value)])
+    }
+
+    /// Several at once, which locks the span once.
+    pub(crate) fn attributes(self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
         if let Some(span) = self.open.span() {
-            span.set_attribute(KeyValue::new(key, value));
+            span.set_attributes(attributes);
         }
         self
     }
@@ -397,10 +407,30 @@ pub(super) struct Open {
     running: bool,
     messages: u64,
     partition: Option<StringValue>,
-    started: SystemTime,
-    /// From `started` to `clock`. The clock is for the rest, as the system's time may jump.
+    started: Started,
+}
+
+/// When an operation began.
+pub(super) struct Started {
+    pub(super) time: SystemTime,
+    /// From `time` to `clock`. The clock is for the rest, as the system's time may jump.
     before: Duration,
     clock: Instant,
+}
+
+impl Started {
+    /// Now, if not at another time. It asks each clock once, as to ask is not free.
+    pub(super) fn new(since: Option<SystemTime>) -> Self {
+        let clock = Instant::now();
+        match since {
+            None => Self { time: SystemTime::now(), before: Duration::ZERO, clock },
+            Some(time) => Self { time, before: time.elapsed().unwrap_or_default(), clock },
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.before + self.clock.elapsed()
+    }
 }
 
 impl Open {
@@ -410,7 +440,7 @@ impl Open {
         context: Context,
         own_span: bool,
         measured: bool,
-        started: SystemTime,
+        started: Started,
         messages: u64,
     ) -> Self {
         Self {
@@ -426,14 +456,12 @@ impl Open {
             messages,
             partition: None,
             started,
-            before: started.elapsed().unwrap_or_default(),
-            clock: Instant::now(),
         }
     }
 
     /// An operation that leaves no trace, for its work to run in the outer context.
     pub(super) fn none(destination: &Destination, action: Action, context: Context) -> Self {
-        let mut open = Self::new(destination, action, context, false, false, SystemTime::now(), 0);
+        let mut open = Self::new(destination, action, context, false, false, Started::new(None), 0);
         open.live = false;
         open
     }
@@ -447,14 +475,14 @@ impl Open {
         if !mem::replace(&mut self.live, false) {
             return;
         }
-        let duration = self.before + self.clock.elapsed();
+        let duration = self.started.elapsed();
         if self.own_span {
             let span = context.span();
             if let Some(failure) = &failure {
                 span.set_attribute(KeyValue::new(ERROR_TYPE, failure.error_type.clone()));
                 span.set_status(Status::error(failure.description.clone()));
             }
-            span.end_with_timestamp(self.started.checked_add(duration).unwrap_or_else(SystemTime::now));
+            span.end_with_timestamp(self.started.time.checked_add(duration).unwrap_or_else(SystemTime::now));
         }
         drop(context);
         if self.measured && self.attempted {
@@ -464,17 +492,16 @@ impl Open {
 
     fn measure(&self, duration: Duration, failure: Option<Failure>) {
         let metrics = self.destination.metrics();
-        let mut attributes = self.destination.metric_attributes(&self.action, self.partition.as_ref());
-        attributes.extend(failure.map(|failure| KeyValue::new(ERROR_TYPE, failure.error_type)));
+        let attributes = self.destination.metric_attributes(&self.action, self.partition.as_ref(), failure);
+        let (_type, common) = attributes.split_last().expect("the operation's type is always there");
         match self.action {
-            Action::Send => metrics.sent(self.messages, &attributes),
-            Action::Receive | Action::Process if !self.counted => metrics.consumed(self.messages, &attributes),
+            Action::Send => metrics.sent(self.messages, common),
+            Action::Receive | Action::Process if !self.counted => metrics.consumed(self.messages, common),
             _ => {}
         }
         if let Action::Process = self.action {
-            metrics.process(duration, &attributes);
+            metrics.process(duration, common);
         } else {
-            attributes.push(KeyValue::new(MESSAGING_OPERATION_TYPE, self.action.operation_type()));
             metrics.operation(duration, &attributes);
         }
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use opentelemetry::{
     Context,
     baggage::{Baggage, BaggageExt},
-    trace::{SpanContext, TraceContextExt},
+    trace::{Link, SpanContext, TraceContextExt},
 };
 
 /// Whose child the span of a `process` is. It always links to the message's creation context as well.
@@ -87,14 +87,15 @@ pub(super) struct Origin {
     /// The context that the span is started in.
     pub(super) base: Context,
     /// The message's own, and what the span is not a child of although it might be.
-    pub(super) links: Vec<SpanContext>,
+    pub(super) links: Vec<Link>,
 }
 
 impl Origin {
     /// `message` is what the message says, already without what the policies refuse.
-    pub(super) fn new(ambient: &Context, message: Context, relation: Relation, trust: Trust) -> Self {
+    pub(super) fn new(ambient: Context, message: Context, relation: Relation, trust: Trust) -> Self {
         let creation = valid(&message);
-        let current = valid(ambient);
+        let current = valid(&ambient);
+        let suppressed = ambient.is_telemetry_suppressed();
         let by_message = creation.is_some()
             && trust == Trust::Continue
             && match relation {
@@ -107,11 +108,12 @@ impl Origin {
         } else if current.is_some() {
             with_baggage_of(ambient, &message)
         } else {
-            with_baggage_of(&Context::new(), &message)
+            with_baggage_of(Context::new(), &message)
         };
         // Else a message would bring telemetry back where it is switched off, to the exporter's own transport for one.
-        let base = if ambient.is_telemetry_suppressed() { base.with_telemetry_suppressed() } else { base };
-        Self { base, links: creation.into_iter().chain(current.filter(|_| by_message)).collect() }
+        let base = if suppressed { base.with_telemetry_suppressed() } else { base };
+        let links = creation.into_iter().chain(current.filter(|_| by_message)).map(Link::with_context);
+        Self { base, links: links.collect() }
     }
 }
 
@@ -122,9 +124,9 @@ pub(super) fn valid(cx: &Context) -> Option<SpanContext> {
 }
 
 /// Of two members of one name, that of `cx` stays: it is ours.
-fn with_baggage_of(cx: &Context, message: &Context) -> Context {
+fn with_baggage_of(cx: Context, message: &Context) -> Context {
     if message.baggage().is_empty() {
-        return cx.clone();
+        return cx;
     }
     let ours = cx.baggage();
     let mut baggage = Baggage::new();

@@ -71,12 +71,10 @@ impl<T> Delivery<T> {
     /// ```
     pub fn process(&mut self) -> Operation {
         let envelope = self.envelope.as_mut().expect(SETTLED);
-        let operation = self
-            .shared
-            .destination
-            .process(&envelope.message)
-            .delivery_count(envelope.deliveries)
-            .attribute(TIME_IN_QUEUE, self.waited.as_secs_f64());
+        let operation = self.shared.destination.process(&envelope.message);
+        let count = operation.delivery_count_attribute(envelope.deliveries);
+        let waited = KeyValue::new(TIME_IN_QUEUE, self.waited.as_secs_f64());
+        let operation = operation.attributes([count, waited]);
         let Some(attempt) = operation.span_context() else { return operation };
         match envelope.attempt.replace(attempt) {
             Some(previous) => operation.link_with(previous, [KeyValue::new(LINK, "previous attempt")]),
