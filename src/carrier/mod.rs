@@ -25,9 +25,9 @@
 //! | `http::HeaderMap` (feature `http`) | HTTP |
 //! | [`envelope`], with [`Headers`] | protocols without headers: MQTT 3.1.1, plain bytes |
 //!
-//! An exclusive reference to a carrier is as good as the carrier itself; a shared one is none, so that nobody injects into
-//! what cannot be written to. Where an adaptor takes a carrier by value, [`ReadOnly`] lends it. Implement [`Carrier`] for
-//! a message type of your own, and check it with `testing::carrier_contract`.
+//! An exclusive reference to a carrier is as good as the carrier itself; a shared one is none, so that nobody injects
+//! into what cannot be written to. Where an adaptor takes a carrier by value, [`ReadOnly`] lends it. Implement
+//! [`Carrier`] for a message type of your own, and check it with `testing::carrier_contract`.
 //!
 //! # Guarantees
 //!
@@ -54,18 +54,18 @@ mod read_only;
 
 use std::borrow::Cow;
 
-/// What a carrier gives for a value that is not text, so that it counts: the replacement character.
-///
-/// A second `traceparent` makes the first invalid, also one that is not text, and so does a part of a `tracestate`. By
-/// [`extract`], no propagator gets to see it among the values of any other key.
-pub const NOT_TEXT: &str = "\u{fffd}";
-
 pub use environment::Environment;
 pub use extract::{Reason, Rejected, extract, extract_with, try_extract, try_extract_with};
 pub use headers::{Headers, IntoIter, Iter};
 pub use inject::{inject, inject_with};
 pub use prefixed::Prefixed;
 pub use read_only::ReadOnly;
+
+/// What a carrier gives for a value that is not text, so that it counts: the replacement character.
+///
+/// A second `traceparent` makes the first invalid, also one that is not text; and a part of a `tracestate` that is not
+/// text makes the whole invalid. Of any other key, [`extract`] lets no propagator see it.
+pub const NOT_TEXT: &str = "\u{fffd}";
 
 /// What carries keys and values of text: the headers, properties or attributes of a message.
 ///
@@ -75,8 +75,8 @@ pub use read_only::ReadOnly;
 ///
 /// - Keys are looked up without regard to ASCII case, and are kept as they came, or as [`spelling`](Self::spelling)
 ///   says.
-/// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over, or, where keys may repeat, given
-///   as [`NOT_TEXT`].
+/// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over, or, where keys may repeat,
+///   given as [`NOT_TEXT`].
 /// - [`set`](Self::set) leaves one value for the key, and touches no other key.
 /// - Each of [`keys`](Self::keys) can be looked up.
 ///

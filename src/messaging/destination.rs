@@ -188,8 +188,8 @@ impl Destination {
 
     /// This destination, with operations that are called as the messaging system calls them: `publish`, `poll`, `peek`.
     ///
-    /// Spans are named so, and metrics have it as `messaging.operation.name`; the operation's type stays. Call it for
-    /// each operation, which costs next to nothing, or keep the result.
+    /// Spans are named so, settlements too, and metrics have it as `messaging.operation.name`; the operation's type
+    /// stays. Call it for each operation, which costs next to nothing, or keep the result.
     ///
     /// # Examples
     ///
