@@ -3,14 +3,20 @@
 mod support;
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fmt,
-    future::pending,
+    future::{pending, ready},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, mpsc},
-    task::{self, Poll, Waker},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    task::{self, Poll, Wake, Waker},
     thread,
+    time::Duration,
 };
 
 use ctxhop::{
@@ -50,23 +56,29 @@ fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
 type Publish = fn(&Publisher<u32>, Message<u32>) -> Result<(), Message<u32>>;
 
 const PUBLISH: [(&str, Publish); 3] = [
-    ("publish", |publisher, message| block_on(publisher.publish(message)).map_err(PublishError::into_message)),
-    ("publish_blocking", |publisher, message| publisher.publish_blocking(message).map_err(PublishError::into_message)),
-    ("try_publish", |publisher, message| publisher.try_publish(message).map_err(TryPublishError::into_message)),
+    ("publish", |publisher, message| block_on(publisher.publish_message(message)).map_err(PublishError::into_message)),
+    ("publish_blocking", |publisher, message| {
+        publisher.publish_message_blocking(message).map_err(PublishError::into_message)
+    }),
+    ("try_publish", |publisher, message| publisher.try_publish_message(message).map_err(TryPublishError::into_message)),
 ];
 
 /// Receives what is there; `None` when the queue has ended.
 type Receive = fn(&mut Consumer<u32>) -> Option<Delivery<u32>>;
 
+/// Those that wait for a message.
+const RECEIVE_WAITING: [Receive; 3] =
+    [|consumer| block_on(consumer.recv()), |consumer| consumer.recv_blocking(), |consumer| block_on(consumer.next())];
+
 const RECEIVE: [(&str, Receive); 4] = [
-    ("recv", |consumer| block_on(consumer.recv())),
-    ("recv_blocking", |consumer| consumer.recv_blocking()),
+    ("recv", RECEIVE_WAITING[0]),
+    ("recv_blocking", RECEIVE_WAITING[1]),
+    ("next", RECEIVE_WAITING[2]),
     ("try_recv", |consumer| match consumer.try_recv() {
         Ok(delivery) => Some(delivery),
         Err(TryRecvError::Closed) => None,
         Err(TryRecvError::Empty) => panic!("empty"),
     }),
-    ("next", |consumer| block_on(consumer.next())),
 ];
 
 #[test]
@@ -94,6 +106,17 @@ fn comes_out_as_it_went_in() {
                 assert!(receive(&mut consumer).is_none(), "{name}: ends when the last publisher is gone");
                 assert_stranger(&name);
             }
+        }
+    }
+}
+
+#[test]
+fn every_first_delivery_makes_room() {
+    for (name, receive) in RECEIVE {
+        let (publisher, mut consumer) = bounded(1);
+        for n in 0..3 {
+            publisher.try_publish(n).expect(name);
+            receive(&mut consumer).unwrap().ack();
         }
     }
 }
@@ -253,6 +276,33 @@ fn closing_drains_and_waits_for_what_others_have_in_hand() {
     }
 }
 
+/// The last consumer goes while others publish and put back: nothing stays behind.
+#[test]
+fn is_cleared_in_races() {
+    for round in 0..500 {
+        let (publisher, consumer) =
+            if round % 2 == 0 { queue::bounded(orders(), 2) } else { queue::unbounded(orders()) };
+        let held = Arc::new(());
+        publisher.try_publish(Arc::clone(&held)).unwrap();
+        let in_hand = consumer.try_recv().unwrap();
+        let start = Barrier::new(3);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                (0..4).for_each(|_| _ = publisher.publish_blocking(Arc::clone(&held)));
+            });
+            scope.spawn(|| {
+                start.wait();
+                drop(in_hand);
+            });
+            start.wait();
+            drop(consumer);
+        });
+        assert!(publisher.is_closed());
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}
+
 /// What may become of a delivery, and whether the message goes back.
 type Settling = fn(Delivery<u32>);
 
@@ -354,6 +404,200 @@ fn is_cleared_with_its_last_consumer() {
     drop(in_hand);
     assert_eq!(Arc::strong_count(&payload), 1);
     assert_eq!(publisher.len(), 0);
+}
+
+#[test]
+fn the_last_consumer_refuses_before_it_clears() {
+    /// Answers when it is dropped, and would wait for room.
+    struct Reply(Option<Publisher<Reply>>);
+    impl Drop for Reply {
+        fn drop(&mut self) {
+            if let Some(publisher) = &self.0 {
+                assert!(publisher.is_closed());
+                assert!(matches!(publisher.try_publish(Reply(None)), Err(TryPublishError::Closed(_))));
+                assert!(publisher.publish_blocking(Reply(None)).is_err());
+            }
+        }
+    }
+    let (publisher, consumer) = queue::bounded(orders(), 1);
+    publisher.try_publish(Reply(Some(publisher.clone()))).unwrap();
+    drop(consumer);
+    assert!(!publisher.close(), "it was closed");
+}
+
+#[test]
+fn is_cleared_also_of_what_panics() {
+    struct Bad(Arc<()>);
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            if Arc::strong_count(&self.0) == 4 {
+                panic!("payload's own panic");
+            }
+        }
+    }
+    let (publisher, consumer) = queue::bounded(orders(), 3);
+    let held = Arc::new(());
+    (0..3).for_each(|_| publisher.try_publish(Bad(Arc::clone(&held))).unwrap());
+    let panicked = catch_unwind(AssertUnwindSafe(move || drop(consumer))).unwrap_err();
+    assert_eq!(*panicked.downcast::<&str>().unwrap(), "payload's own panic");
+    assert_eq!((Arc::strong_count(&held), publisher.len()), (1, 0));
+}
+
+#[test]
+fn a_handler_may_change_the_message() {
+    let (publisher, consumer) = queue::unbounded(orders());
+    // Not `Sync`, and yet a handler that awaits can be spawned.
+    publisher.try_publish(Cell::new(1)).unwrap();
+    let handle = async move {
+        let mut delivery = consumer.recv().await.unwrap();
+        let operation = delivery.process();
+        let payload = &mut delivery.payload;
+        let handle = async move {
+            ready(()).await;
+            payload.set(2);
+        };
+        operation.run_async(handle).await;
+        drop(delivery);
+        consumer.recv().await.unwrap().into_message().payload.get()
+    };
+    fn is_send<F: Send>(future: F) -> F {
+        future
+    }
+    assert_eq!(block_on(is_send(handle)), 2);
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Asserts that the future waits, that `event` wakes it, and that it has something to say then.
+#[track_caller]
+fn woken<F: Future>(future: F, event: impl FnOnce()) -> F::Output {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut task = task::Context::from_waker(&waker);
+    let mut future = pin!(future);
+    assert!(future.as_mut().poll(&mut task).is_pending());
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    event();
+    assert!(woken.0.load(Ordering::SeqCst) > 0, "it is woken");
+    let Poll::Ready(output) = future.poll(&mut task) else { panic!("it is woken for nothing") };
+    output
+}
+
+#[test]
+fn who_waits_is_woken() {
+    let (publisher, consumer) = bounded(1);
+    let mut stream = consumer.clone();
+    let delivery = woken(consumer.recv(), || publisher.try_publish(1).unwrap()).unwrap();
+    let delivery = woken(stream.next(), || delivery.nack(true)).unwrap();
+    let delivery = woken(consumer.recv(), || drop(delivery)).unwrap();
+    publisher.try_publish(2).unwrap();
+    woken(publisher.publish(3), || consumer.try_recv().unwrap().ack()).unwrap();
+    consumer.try_recv().unwrap().ack();
+    publisher.close();
+    assert!(woken(stream.next(), || delivery.ack()).is_none());
+
+    for close in [|consumer: Consumer<u32>| _ = consumer.close(), drop] {
+        let (publisher, consumer) = bounded(1);
+        publisher.try_publish(1).unwrap();
+        assert!(woken(publisher.publish(2), || close(consumer)).is_err());
+    }
+    let (publisher, consumer) = bounded(1);
+    assert!(woken(consumer.recv(), || drop(publisher)).is_none());
+}
+
+/// `select_next_some` panics where a stream says that it is terminated and has not said so when polled.
+#[test]
+fn a_stream_is_terminated_when_it_has_said_so() {
+    let (publisher, consumer) = bounded(1);
+    publisher.try_publish(1).unwrap();
+    let delivery = consumer.try_recv().unwrap();
+    drop(publisher);
+    let mut stream = consumer.clone();
+    assert!(poll(pin!(stream.select_next_some())).is_pending());
+    delivery.ack();
+    assert!(!stream.is_terminated());
+    assert!(poll(pin!(stream.select_next_some())).is_pending());
+    assert!(stream.is_terminated() && !consumer.clone().is_terminated());
+}
+
+#[test]
+fn a_refused_message_does_not_keep_a_closed_queue_open() {
+    let (publisher, consumer) = queue::unbounded(orders());
+    publisher.try_publish(1).unwrap();
+    let delivery = consumer.try_recv().unwrap();
+    publisher.close();
+    assert!(publisher.try_publish(2).is_err());
+    delivery.ack();
+    assert_eq!(consumer.try_recv().unwrap_err(), TryRecvError::Closed);
+}
+
+#[test]
+fn tells_how_long_a_message_waits() {
+    let long = Duration::from_millis(100);
+    let (publisher, consumer) = bounded(1);
+    thread::scope(|scope| {
+        publisher.try_publish(1).unwrap();
+        scope.spawn(|| publisher.publish_blocking(2).unwrap());
+        thread::sleep(long);
+        let first = consumer.recv_blocking().unwrap();
+        let waited = first.time_in_queue();
+        assert!(waited >= long, "{waited:?}");
+        let second = consumer.recv_blocking().unwrap();
+        assert!(second.time_in_queue() < waited, "to wait for room is not to be in the queue");
+        first.nack(true);
+        assert!(consumer.recv_blocking().unwrap().time_in_queue() < waited, "since it went back");
+        second.ack();
+    });
+}
+
+/// Publishers, consumers and a `close` that run into each other: what was published comes out, and all come to an end.
+#[test]
+fn survives_races() {
+    for round in 0..500 {
+        let (publisher, consumer) = match round % 3 {
+            0 => queue::unbounded(orders()),
+            capacity => bounded(capacity),
+        };
+        let (published, settled) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let start = Barrier::new(PUBLISH.len() + RECEIVE_WAITING.len() + 1);
+        thread::scope(|scope| {
+            for (_, publish) in PUBLISH {
+                let publisher = publisher.clone();
+                let (start, published) = (&start, &published);
+                scope.spawn(move || {
+                    start.wait();
+                    let taken = (0..3).filter(|n| publish(&publisher, (*n).into()).is_ok()).count();
+                    published.fetch_add(taken, Ordering::Relaxed);
+                });
+            }
+            for receive in RECEIVE_WAITING {
+                let mut consumer = consumer.clone();
+                let (start, settled) = (&start, &settled);
+                scope.spawn(move || {
+                    start.wait();
+                    while let Some(delivery) = receive(&mut consumer) {
+                        if delivery.delivery_count() == 1 && delivery.payload == 1 {
+                            drop(delivery);
+                        } else {
+                            delivery.ack();
+                            settled.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                    assert_eq!(consumer.try_recv().unwrap_err(), TryRecvError::Closed);
+                });
+            }
+            start.wait();
+            publisher.close();
+        });
+        assert_eq!(published.into_inner(), settled.into_inner());
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use ctxhop::{
     propagation::TraceContextPropagator,
     queue::{self, Consumer, Delivery, Publisher},
 };
+use futures::stream::{self, Stream, StreamExt};
 use opentelemetry::{
     Context,
     trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
@@ -135,8 +136,9 @@ impl Soak {
         }
     }
 
-    async fn consume(&self, consumer: Consumer<u64>) {
-        while let Some(delivery) = consumer.recv().await {
+    async fn consume(&self, deliveries: impl Stream<Item = Delivery<u64>>) {
+        let mut deliveries = pin!(deliveries);
+        while let Some(delivery) = deliveries.next().await {
             self.process(delivery);
             // The thread goes on to others, who must not see anything of this.
             tokio::task::yield_now().await;
@@ -182,9 +184,12 @@ fn nothing_is_lost_or_done_twice_or_in_a_strangers_trace() {
         }
         for at in 0..CONSUMERS {
             let (soak, consumer, runtime) = (&soak, consumer.clone(), &runtime);
-            scope.spawn(move || match at % 2 {
-                0 => soak.consume_blocking(consumer),
-                _ => runtime.block_on(soak.consume(consumer)),
+            let received =
+                |consumer: Consumer<u64>| async { consumer.recv().await.map(|delivery| (delivery, consumer)) };
+            scope.spawn(move || match at % 4 {
+                0 | 1 => soak.consume_blocking(consumer),
+                2 => runtime.block_on(soak.consume(consumer)),
+                _ => runtime.block_on(soak.consume(stream::unfold(consumer, received))),
             });
         }
         drop(publisher);

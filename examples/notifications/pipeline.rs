@@ -166,8 +166,12 @@ async fn work<H: Hops>(jobs: Consumer<Job>, parking: Publisher<Job>, results: Se
     let worker = async {
         while let Some(mut delivery) = jobs.recv().await {
             match delivery.process().run_async(attempt::<H>(&delivery, &parking, &results)).await {
-                Err(_) if delivery.delivery_count() < ATTEMPTS => delivery.nack(true),
-                Ok(()) | Err(_) => delivery.ack(),
+                Ok(()) => delivery.ack(),
+                Err(_) => {
+                    // Else it is parked, and goes on from there.
+                    let retry = delivery.delivery_count() < ATTEMPTS;
+                    delivery.nack(retry);
+                }
             }
             if results.is_closed() {
                 break; // The writer is gone. Why, its join tells.
@@ -189,7 +193,10 @@ async fn attempt<H: Hops>(
         Err(reason) if delivery.delivery_count() < ATTEMPTS => Err(reason),
         Err(reason) => {
             let headers = Headers::from_iter([(REASON, reason.clone())]);
-            parking.publish(Message { headers, payload: job.clone() }).await.map_err(|error| error.to_string())?;
+            parking
+                .publish_message(Message { headers, payload: job.clone() })
+                .await
+                .map_err(|error| error.to_string())?;
             Err(reason)
         }
     }

@@ -40,7 +40,8 @@ pub(super) const IN_MEMORY: &str = "in_memory";
 ///
 /// Each of [`send`](Self::send), [`create`](Self::create), [`receive`](Self::receive), [`process`](Self::process) and
 /// [`settle`](Self::settle) starts a span at the call and gives an [`Operation`], to [`run`](Operation::run) the work
-/// in.
+/// in. What is named `…_batch` is one operation on many messages, and what is named `…_with` takes what is to be said
+/// about each of them, which goes on its link.
 ///
 /// To clone it is cheap, and an operation keeps a clone: make one destination for each queue and keep it. The tracer
 /// and the instruments are looked up at its first operation, from the global providers unless
@@ -58,6 +59,8 @@ pub(super) const IN_MEMORY: &str = "in_memory";
 #[derive(Clone)]
 pub struct Destination {
     shared: Arc<Shared>,
+    /// What its operations are called, if not after their type.
+    operation_name: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -115,6 +118,7 @@ impl Destination {
                 propagator: None,
                 usual: Default::default(),
             }),
+            operation_name: None,
         }
     }
 
@@ -180,6 +184,24 @@ impl Destination {
     #[must_use]
     pub fn client_id(self, id: impl Into<Arc<str>>) -> Self {
         self.with(|shared| shared.client_id = Some(id.into().into()))
+    }
+
+    /// This destination, with operations that are called as the messaging system calls them: `publish`, `poll`, `peek`.
+    ///
+    /// Spans are named so, settlements too, and metrics have it as `messaging.operation.name`; the operation's type
+    /// stays. Call it for each operation, which costs next to nothing, or keep the result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    ///
+    /// let orders = Destination::new("rabbitmq", "orders");
+    /// orders.operation_name("publish").send(&mut Headers::new()).run(|| ());
+    /// ```
+    #[must_use]
+    pub fn operation_name(&self, name: &'static str) -> Self {
+        Self { shared: self.shared.clone(), operation_name: Some(name) }
     }
 
     /// Whose child the span of a [`process`](Self::process) is.
@@ -287,6 +309,37 @@ impl Destination {
     where
         C: Carrier + 'a,
     {
+        self.send_batch_with(messages, |_| [])
+    }
+
+    /// As [`send_batch`](Self::send_batch), with what is to be said about each message that has a creation context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    /// use opentelemetry::KeyValue;
+    ///
+    /// # let orders = Destination::new("rabbitmq", "orders");
+    /// let mut batch = [("id", "17"), ("id", "18")].map(|header| Headers::from_iter([header]));
+    /// for message in &mut batch {
+    ///     orders.create(message).run(|| ());
+    /// }
+    /// orders
+    ///     .send_batch_with(&mut batch, |message| {
+    ///         message.get("id").map(|id| KeyValue::new("messaging.message.id", id.to_owned()))
+    ///     })
+    ///     .run(|| ());
+    /// ```
+    pub fn send_batch_with<'a, C, A>(
+        &self,
+        messages: impl IntoIterator<Item = &'a mut C>,
+        mut attributes: impl FnMut(&C) -> A,
+    ) -> Operation
+    where
+        C: Carrier + 'a,
+        A: IntoIterator<Item = KeyValue>,
+    {
         let ambient = Context::capture();
         let mut count = 0;
         let mut links = Vec::new();
@@ -294,7 +347,7 @@ impl Destination {
         for message in messages {
             count += 1;
             match self.creation(message) {
-                Some(creation) => links.push(Link::with_context(creation)),
+                Some(creation) => links.push(Link::new(creation, attributes(message).into_iter().collect(), 0)),
                 None => bare.push(message),
             }
         }
@@ -373,21 +426,14 @@ impl Destination {
         &self,
         since: SystemTime,
         messages: impl IntoIterator<Item = &'a C>,
-        mut attributes: impl FnMut(&'a C) -> A,
+        attributes: impl FnMut(&'a C) -> A,
     ) -> Operation
     where
         C: Carrier + 'a,
         A: IntoIterator<Item = KeyValue>,
     {
         let ambient = Context::capture();
-        let mut count = 0;
-        let mut links = Vec::new();
-        for message in messages {
-            count += 1;
-            if let Some(creation) = valid(&self.extract_trusted(message)) {
-                links.push(Link::new(creation, attributes(message).into_iter().collect(), 0));
-            }
-        }
+        let Batch { count, links, .. } = self.read_batch(messages, attributes);
         if count == 0 {
             return Operation::new(Open::none(self, Action::Receive, ambient));
         }
@@ -432,18 +478,76 @@ impl Destination {
     pub fn process(&self, message: &impl Carrier) -> Operation {
         let ambient = Context::capture();
         let shared = &*self.shared;
-        let (said, rejected) = match shared.trust {
-            Trust::Ignore => (Context::new(), None),
-            Trust::Continue | Trust::LinkOnly => match self.try_extract(message) {
-                Ok(cx) => (cx, None),
-                Err(rejected) => (rejected.clone().into_context(), Some(rejected)),
-            },
-        };
+        let (said, rejected) = self.read(message);
         let origin = Origin::new(ambient, shared.baggage.apply(said), shared.relation, shared.trust);
         let operation = self.start(Action::Process, false, origin.base, origin.links, None, None);
-        if let Some(rejected) = rejected {
-            operation.add_event("ctxhop.context_rejected", KeyValue::new("ctxhop.reason", rejected.to_string()));
+        operation.add_rejected(rejected);
+        operation
+    }
+
+    /// Processes messages in one go, by a handler that takes them all at once: one `CONSUMER` span, with a link to each
+    /// message that has a creation context, and the number of messages.
+    ///
+    /// Many messages have no common parent, so that the span is a child of what is current here, or a new root, whatever
+    /// [`Relation`] says; and in the handler, all of what is current here is current, or nothing, and no message's
+    /// baggage. If the messages are handled one by one, call [`process`](Self::process) for each.
+    ///
+    /// If there are no messages, there is no span, and nothing is counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    ///
+    /// # fn insert_all(_: &[Headers]) -> Result<(), std::io::Error> { Ok(()) }
+    /// # fn poll() -> Vec<Headers> { Vec::new() }
+    /// # let orders = Destination::new("kafka", "orders");
+    /// let batch = poll();
+    /// orders.process_batch(&batch).run(|| insert_all(&batch))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn process_batch<'a, C>(&self, messages: impl IntoIterator<Item = &'a C>) -> Operation
+    where
+        C: Carrier + 'a,
+    {
+        self.process_batch_with(messages, |_| [])
+    }
+
+    /// As [`process_batch`](Self::process_batch), with what is to be said about each message that has a creation
+    /// context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    /// use opentelemetry::KeyValue;
+    ///
+    /// # let orders = Destination::new("kafka", "orders");
+    /// # let batch = [Headers::from_iter([("offset", "42")])];
+    /// orders
+    ///     .process_batch_with(&batch, |message| {
+    ///         message.get("offset").map(|offset| KeyValue::new("messaging.kafka.offset", offset.to_owned()))
+    ///     })
+    ///     .run(|| ());
+    /// ```
+    pub fn process_batch_with<'a, C, A>(
+        &self,
+        messages: impl IntoIterator<Item = &'a C>,
+        attributes: impl FnMut(&'a C) -> A,
+    ) -> Operation
+    where
+        C: Carrier + 'a,
+        A: IntoIterator<Item = KeyValue>,
+    {
+        let ambient = Context::capture();
+        let Batch { count, links, rejected } = self.read_batch(messages, attributes);
+        if count == 0 {
+            return Operation::new(Open::none(self, Action::Process, ambient));
         }
+        // The links are all that the messages give: none is the parent, none brings its baggage.
+        let base = Origin::new(ambient, Context::new(), Relation::Link, self.shared.trust).base;
+        let operation = self.start(Action::Process, false, base, links, Some(count), None);
+        operation.add_rejected(rejected);
         operation
     }
 
@@ -470,6 +574,27 @@ impl Destination {
     fn creation(&self, message: &impl Carrier) -> Option<SpanContext> {
         message.keys().next()?;
         valid(&self.extract(message))
+    }
+
+    fn read_batch<'a, C, A>(
+        &self,
+        messages: impl IntoIterator<Item = &'a C>,
+        mut attributes: impl FnMut(&'a C) -> A,
+    ) -> Batch
+    where
+        C: Carrier + 'a,
+        A: IntoIterator<Item = KeyValue>,
+    {
+        let mut batch = Batch { count: 0, links: Vec::new(), rejected: Vec::new() };
+        for message in messages {
+            batch.count += 1;
+            let (said, rejected) = self.read(message);
+            batch.rejected.extend(rejected);
+            if let Some(creation) = valid(&said) {
+                batch.links.push(Link::new(creation, attributes(message).into_iter().collect(), 0));
+            }
+        }
+        batch
     }
 
     /// `creates`: the span's context is to be a creation context. `since`: when the operation began, if not now.
@@ -506,9 +631,14 @@ impl Destination {
         let shared = &*self.shared;
         match self.low_cardinality_name().or(shared.template.as_ref()) {
             // `format!` takes five times as long.
-            Some(destination) => [action.name(), " ", destination.as_str()].concat(),
-            None => action.name().to_owned(),
+            Some(destination) => [self.name_of(action), " ", destination.as_str()].concat(),
+            None => self.name_of(action).to_owned(),
         }
+    }
+
+    /// What the operation is called.
+    pub(super) fn name_of(&self, action: &Action) -> &'static str {
+        self.operation_name.unwrap_or(action.name())
     }
 
     /// The name, if spans and metrics may be named after it.
@@ -521,7 +651,7 @@ impl Destination {
         let shared = &*self.shared;
         let mut attributes = Vec::with_capacity(12);
         attributes.push(KeyValue::new(MESSAGING_SYSTEM, shared.system.clone()));
-        attributes.push(KeyValue::new(MESSAGING_OPERATION_NAME, action.name()));
+        attributes.push(KeyValue::new(MESSAGING_OPERATION_NAME, self.name_of(action)));
         attributes.push(KeyValue::new(MESSAGING_OPERATION_TYPE, action.operation_type()));
         attributes.push(KeyValue::new(MESSAGING_DESTINATION_NAME, shared.name.clone()));
         let mut text = |key: &'static str, value: &Option<StringValue>| {
@@ -551,9 +681,9 @@ impl Destination {
         partition: Option<&StringValue>,
         failure: Option<Failure>,
     ) -> Cow<'_, [KeyValue]> {
-        let usual = match (action, partition, &failure) {
-            (Action::Send, None, None) => Some(&self.shared.usual[0]),
-            (Action::Process, None, None) => Some(&self.shared.usual[1]),
+        let usual = match (action, self.operation_name, partition, &failure) {
+            (Action::Send, None, None, None) => Some(&self.shared.usual[0]),
+            (Action::Process, None, None, None) => Some(&self.shared.usual[1]),
             _ => None,
         };
         let make = || self.make_metric_attributes(action, partition, failure);
@@ -572,7 +702,7 @@ impl Destination {
         let shared = &*self.shared;
         let mut attributes = Vec::with_capacity(11);
         attributes.push(KeyValue::new(MESSAGING_SYSTEM, shared.system.clone()));
-        attributes.push(KeyValue::new(MESSAGING_OPERATION_NAME, action.name()));
+        attributes.push(KeyValue::new(MESSAGING_OPERATION_NAME, self.name_of(action)));
         let mut text = |key: &'static str, value: Option<&StringValue>| {
             attributes.extend(value.cloned().map(|value| KeyValue::new(key, value)));
         };
@@ -610,9 +740,17 @@ impl Destination {
 
     /// What a message says of its origin, if its senders may say anything.
     pub(super) fn extract_trusted(&self, message: &impl Carrier) -> Context {
+        self.read(message).0
+    }
+
+    /// As [`extract_trusted`](Self::extract_trusted), and what is wrong with it.
+    fn read(&self, message: &impl Carrier) -> (Context, Option<carrier::Rejected>) {
         match self.shared.trust {
-            Trust::Ignore => Context::new(),
-            Trust::Continue | Trust::LinkOnly => self.extract(message),
+            Trust::Ignore => (Context::new(), None),
+            Trust::Continue | Trust::LinkOnly => match self.try_extract(message) {
+                Ok(cx) => (cx, None),
+                Err(rejected) => (rejected.clone().into_context(), Some(rejected)),
+            },
         }
     }
 
@@ -633,6 +771,13 @@ impl Destination {
             None => carrier::inject(cx, message),
         };
     }
+}
+
+/// What many messages say of their origins.
+struct Batch {
+    count: u64,
+    links: Vec<Link>,
+    rejected: Vec<carrier::Rejected>,
 }
 
 impl fmt::Debug for Destination {

@@ -1,6 +1,6 @@
 use std::{
     error::Error,
-    fmt,
+    fmt, iter,
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
@@ -17,17 +17,55 @@ use crate::messaging::Destination;
 
 /// The end of a queue where messages come out, as a [`Delivery`] each. Clone it for each worker: they compete.
 ///
-/// It is also a [`Stream`] of deliveries, which ends as [`recv`](Self::recv) does.
+/// It is also a [`Stream`] of deliveries, which ends as [`recv`](Self::recv) does. A message wakes every stream that waits,
+/// so for many workers `recv` is the lighter way.
+///
+/// # Where workers may panic
+///
+/// When the last consumer is dropped, the queue is closed, and what is still in it, or goes back to it, is dropped: the
+/// span `discard orders`, an error, links to each of these messages. So a worker that is the only one and panics takes
+/// the queue with it. Whoever starts it again had better keep a clone:
+///
+/// ```
+/// use ctxhop::{messaging::Destination, queue::{self, Consumer}};
+///
+/// async fn work(consumer: Consumer<&str>) {
+///     while let Some(mut delivery) = consumer.recv().await {
+///         // Else a message that makes its handler panic would go round for ever.
+///         if delivery.delivery_count() < 3 {
+///             delivery.process().run(|| assert_ne!(delivery.payload, "a rotten apple"));
+///         }
+///         delivery.ack();
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (publisher, consumer) = queue::unbounded::<&str>(Destination::in_memory("orders"));
+/// publisher.publish("a rotten apple").await.unwrap();
+/// publisher.publish("a pear").await.unwrap();
+/// drop(publisher);
+///
+/// let mut panics = 0;
+/// while ctxhop::tokio::spawn(work(consumer.clone())).await.is_err() {
+///     panics += 1;
+/// }
+/// assert_eq!(panics, 2);
+/// # }
+/// ```
 pub struct Consumer<T> {
     shared: Arc<Shared<T>>,
     /// A receiver for each consumer, as it knows who waits; pinned for good, as it is not `Unpin` and a consumer had better
     /// be.
     messages: Pin<Box<Receiver<Envelope<T>>>>,
     open: Arc<Open<T>>,
+    /// The stream has said so. Before, it must be polled, even if the channel is closed by then.
+    ended: bool,
 }
 
 /// Closes and clears the queue once the last consumer is dropped.
 struct Open<T> {
+    shared: Arc<Shared<T>>,
     messages: Receiver<Envelope<T>>,
     /// A token for each message that was not delivered yet. `None` if there is no limit.
     slots: Option<Receiver<()>>,
@@ -35,20 +73,25 @@ struct Open<T> {
 
 impl<T> Drop for Open<T> {
     fn drop(&mut self) {
+        // First, so that nobody waits for room meanwhile, the messages' destructors included.
+        self.shared.close();
         // Else the channel would keep them for as long as there are publishers.
         self.messages.close();
-        while self.messages.try_recv().is_ok() {}
+        self.shared.discard(iter::from_fn(|| self.messages.try_recv().ok()).collect());
     }
 }
 
 impl<T> Consumer<T> {
     pub(super) fn new(shared: Arc<Shared<T>>, messages: Receiver<Envelope<T>>, slots: Option<Receiver<()>>) -> Self {
-        Self { shared, messages: Box::pin(messages.clone()), open: Arc::new(Open { messages, slots }) }
+        let open = Arc::new(Open { shared: Arc::clone(&shared), messages: messages.clone(), slots });
+        Self { shared, messages: Box::pin(messages), open, ended: false }
     }
 
     /// Waits for a message. `None` once the queue is closed, and all of its messages are settled.
     ///
-    /// While another consumer has a message in hand, which may yet go back, this waits, also in a closed queue.
+    /// While any [`Delivery`] is in hand, your own included, its message may yet go back, and this waits, also in a closed
+    /// queue. So settle what you have before you wait for the end: to collect deliveries until `None`, or in `chunks`,
+    /// may wait for ever.
     ///
     /// # Cancel safety
     ///
@@ -57,10 +100,11 @@ impl<T> Consumer<T> {
         self.messages.recv().await.ok().map(|envelope| self.deliver(envelope))
     }
 
-    /// Blocks for a message. `None` once the queue is closed, and all of its messages are settled.
+    /// Blocks for a message, and else does as [`recv`](Self::recv) does.
     ///
     /// Not for asynchronous code, where it would hold up the thread.
     #[must_use]
+    #[cfg(not(target_family = "wasm"))]
     pub fn recv_blocking(&self) -> Option<Delivery<T>> {
         self.messages.recv_blocking().ok().map(|envelope| self.deliver(envelope))
     }
@@ -69,7 +113,7 @@ impl<T> Consumer<T> {
     ///
     /// # Errors
     ///
-    /// If the queue is empty; as `Closed` once it will remain so.
+    /// If the queue is empty; as `Closed` once it will remain so, which it will not while a delivery is in hand.
     pub fn try_recv(&self) -> Result<Delivery<T>, TryRecvError> {
         match self.messages.try_recv() {
             Ok(envelope) => Ok(self.deliver(envelope)),
@@ -116,8 +160,21 @@ impl<T> Consumer<T> {
         self.shared.capacity()
     }
 
-    /// What the spans of this queue are described by; to [`settle`](Destination::settle) with a span of its own, for
-    /// instance.
+    /// What the spans of this queue are described by.
+    ///
+    /// # Examples
+    ///
+    /// To acknowledge with a span of its own:
+    ///
+    /// ```
+    /// use ctxhop::{messaging::{Destination, Settlement}, queue};
+    ///
+    /// let (publisher, consumer) = queue::unbounded(Destination::in_memory("orders"));
+    /// publisher.try_publish("two apples").unwrap();
+    ///
+    /// let delivery = consumer.try_recv().unwrap();
+    /// consumer.destination().settle(Settlement::Ack).link_to(&delivery.headers).run(|| delivery.ack());
+    /// ```
     #[must_use]
     pub fn destination(&self) -> &Destination {
         &self.shared.destination
@@ -129,14 +186,15 @@ impl<T> Stream for Consumer<T> {
 
     fn poll_next(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Delivery<T>>> {
         let this = self.get_mut();
-        let envelope = this.messages.as_mut().poll_next(task);
-        envelope.map(|envelope| envelope.map(|envelope| this.deliver(envelope)))
+        let envelope = task::ready!(this.messages.as_mut().poll_next(task));
+        this.ended = envelope.is_none();
+        Poll::Ready(envelope.map(|envelope| this.deliver(envelope)))
     }
 }
 
 impl<T> FusedStream for Consumer<T> {
     fn is_terminated(&self) -> bool {
-        self.messages.is_terminated()
+        self.ended
     }
 }
 
@@ -146,6 +204,7 @@ impl<T> Clone for Consumer<T> {
             shared: Arc::clone(&self.shared),
             messages: Box::pin(Receiver::clone(&self.messages)),
             open: Arc::clone(&self.open),
+            ended: false,
         }
     }
 }

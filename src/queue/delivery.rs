@@ -1,4 +1,9 @@
-use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use opentelemetry::KeyValue;
 
@@ -8,13 +13,19 @@ use super::{
 };
 use crate::messaging::Operation;
 
-const TIME_IN_QUEUE: &str = "messaging.in_memory.message.time_in_queue";
+const TIME_IN_QUEUE: &str = "ctxhop.time_in_queue";
+
+/// On a link, says what it is to.
+const LINK: &str = "ctxhop.link";
 
 /// A message that a consumer has in hand. It is settled by [`ack`](Self::ack), [`nack`](Self::nack) or
 /// [`into_message`](Self::into_message).
 ///
 /// Dropped without that, by a panic or a cancelled task for instance, it goes back to the end of the queue: as
 /// `nack(true)`.
+///
+/// It dereferences to the [`Message`]. What a handler changes in that is there at the next delivery. To spawn a handler
+/// that borrows the payload across an `.await`, the payload has to be `Sync`, or be borrowed as `&mut`.
 #[must_use = "dropped without `ack` or `nack`, the message goes back in the queue"]
 pub struct Delivery<T> {
     shared: Arc<Shared<T>>,
@@ -40,8 +51,8 @@ impl<T> Delivery<T> {
     /// [`Destination::process`](crate::messaging::Destination::process).
     ///
     /// On the span are the delivery count (`messaging.in_memory.message.delivery_count`), the time in the queue, in
-    /// seconds (`messaging.in_memory.message.time_in_queue`), and, if the message was processed before, a link to the
-    /// span of that attempt.
+    /// seconds (`ctxhop.time_in_queue`), and, if the message was processed before, a link to the span of that attempt (with
+    /// `ctxhop.link`: `previous attempt`).
     ///
     /// Whatever becomes of the work, to settle the message is up to you.
     ///
@@ -66,7 +77,7 @@ impl<T> Delivery<T> {
         let operation = operation.attributes([count, waited]);
         let Some(attempt) = operation.span_context() else { return operation };
         match envelope.attempt.replace(attempt) {
-            Some(previous) => operation.link(previous),
+            Some(previous) => operation.link_with(previous, [KeyValue::new(LINK, "previous attempt")]),
             None => operation,
         }
     }
@@ -98,8 +109,11 @@ impl<T> Delivery<T> {
         }
     }
 
-    /// Takes the message out of the queue for good: to publish it elsewhere, set it aside or use it up. Its headers are
-    /// as they were received.
+    /// Takes the message out of the queue for good, to use it up or to set it aside. Its headers are as they were received.
+    ///
+    /// From here on it is yours to lose. To pass it on, publish it by
+    /// [`try_publish_message`](super::Publisher::try_publish_message), which gives it back if there is no room; or publish a
+    /// clone and then [`ack`](Self::ack), so that it is passed on at least once also where the task may be cancelled.
     #[must_use = "the message is out of the queue; use `ack` to drop it"]
     pub fn into_message(mut self) -> Message<T> {
         let envelope = self.envelope.take().expect(SETTLED);
@@ -114,6 +128,12 @@ impl<T> Deref for Delivery<T> {
 
     fn deref(&self) -> &Message<T> {
         &self.envelope().message
+    }
+}
+
+impl<T> DerefMut for Delivery<T> {
+    fn deref_mut(&mut self) -> &mut Message<T> {
+        &mut self.envelope.as_mut().expect(SETTLED).message
     }
 }
 

@@ -2,7 +2,7 @@ use crate::carrier::{Carrier, Headers};
 
 /// What travels through the queue: a payload, with headers for the context and whatever else is to be said about it.
 ///
-/// A payload alone will do where a message is asked for. As a [`Carrier`], the message is its headers.
+/// As a [`Carrier`], the message is its headers.
 ///
 /// # Examples
 ///

@@ -6,8 +6,8 @@
 //! # async fn ship(order: &str) -> Result<(), std::io::Error> { Ok(()) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (publisher, consumer) = queue::bounded::<&str>(Destination::in_memory("orders"), 100);
-//! let parked = queue::unbounded::<&str>(Destination::in_memory("orders.parked"));
+//! let (publisher, consumer) = queue::bounded(Destination::in_memory("orders"), 100);
+//! let (parking, parked) = queue::unbounded(Destination::in_memory("orders.parked"));
 //!
 //! publisher.publish("two apples").await?;
 //! drop(publisher);
@@ -16,7 +16,7 @@
 //!     match delivery.process().run_async(ship(&delivery.payload)).await {
 //!         Ok(()) => delivery.ack(),
 //!         Err(_) if delivery.delivery_count() < 3 => delivery.nack(true),
-//!         Err(_) => parked.0.try_publish(delivery.into_message())?,
+//!         Err(_) => parking.try_publish_message(delivery.into_message())?,
 //!     }
 //! }
 //! # Ok(()) }
@@ -36,14 +36,14 @@
 //! - **To one at a time.** Consumers compete: each message is with one of them, or in the queue.
 //! - **In order** of publishing, as far as nothing goes back.
 //! - **Closing drains.** Once the queue is [closed](Publisher::close), or the last [`Publisher`] is gone, nothing can be
-//!   published any more; and [`recv`](Consumer::recv) returns `None` as soon as all messages are settled, those that
-//!   other consumers have in hand included.
+//!   published any more; and [`recv`](Consumer::recv) returns `None` as soon as all messages are settled, those in hand
+//!   included.
 //! - **Nothing is swallowed.** What cannot be published comes back in the error.
 //! - The capacity of a bounded queue is for messages that wait for their first delivery. Those that go back come on top,
 //!   at most one for each delivery that was in hand.
 //!
 //! It lives in memory, as long as it has a consumer: when the last [`Consumer`] is dropped, publishing fails, and what is
-//! still in the queue, or goes back to it, is dropped. Keep one where workers may panic.
+//! left is dropped, which a span says. [Keep a clone](Consumer#where-workers-may-panic) where workers may panic.
 
 mod consumer;
 mod delivery;
@@ -63,11 +63,13 @@ use shared::Shared;
 
 /// A queue for `capacity` messages: to publish to a full one waits.
 ///
-/// Use it by default: producers that are faster than the consumers are held up, and memory is bounded.
+/// Use it by default: producers that are faster than the consumers are held up. What is in hand is not limited: a consumer
+/// that spawns a task for each delivery has to limit these, by a semaphore for instance. A handler that publishes to its
+/// own queue may wait for room that only it could make; let it [`try_publish`](Publisher::try_publish).
 ///
 /// # Panics
 ///
-/// If `capacity` is 0.
+/// If `capacity` is 0, or too big to allocate: a slot takes a few bytes from the start.
 #[must_use]
 #[track_caller]
 pub fn bounded<T>(destination: Destination, capacity: usize) -> (Publisher<T>, Consumer<T>) {

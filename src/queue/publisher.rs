@@ -13,7 +13,7 @@ use crate::messaging::{Destination, Operation};
 ///
 /// Each call is a [`send`](Destination::send): a `PRODUCER` span whose context goes into the message's headers at the
 /// call. It ends when the message is in the queue; so the time that it waits for a slot is its duration. If the message
-/// is not taken, the span's `error.type` is `closed` or `full`.
+/// is not taken, the span's `error.type` is `closed`, `full` or `cancelled`.
 pub struct Publisher<T> {
     open: Arc<Open<T>>,
 }
@@ -36,12 +36,11 @@ impl<T> Publisher<T> {
         &self.open.0
     }
 
-    /// Publishes a message, or its payload; waits while the queue is full.
+    /// Publishes a payload, in a message without headers of your own; waits while the queue is full.
     ///
     /// # Errors
     ///
-    /// If the queue is closed; the message comes back. What its headers carry by then stays, so that another send of it
-    /// links to this one.
+    /// If the queue is closed; the message comes back.
     ///
     /// # Cancel safety
     ///
@@ -55,55 +54,105 @@ impl<T> Publisher<T> {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
-    /// let (publisher, consumer) = queue::bounded::<String>(Destination::in_memory("orders"), 100);
+    /// let (publisher, consumer) = queue::bounded(Destination::in_memory("orders"), 100);
     ///
-    /// publisher.publish("two apples".to_owned()).await.unwrap();
+    /// publisher.publish("two apples").await.unwrap();
     ///
     /// drop(consumer);
-    /// let error = publisher.publish("a pear".to_owned()).await.unwrap_err();
+    /// let error = publisher.publish("a pear").await.unwrap_err();
     /// assert_eq!(error.0.payload, "a pear");
     /// # }
     /// ```
-    pub fn publish(&self, message: impl Into<Message<T>>) -> impl Future<Output = Result<(), PublishError<T>>> {
-        let (operation, message) = self.send(message.into());
+    pub fn publish(&self, payload: T) -> impl Future<Output = Result<(), PublishError<T>>> {
+        self.publish_message(Message::new(payload))
+    }
+
+    /// Publishes a message, with its headers; waits while the queue is full.
+    ///
+    /// A message that came from a queue, or back from a failed call, keeps the context that it was first sent with; the
+    /// span links to that.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination, queue::{self, Message}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let (publisher, consumer) = queue::bounded(Destination::in_memory("orders"), 100);
+    /// let headers = Headers::from_iter([("content-language", "en")]);
+    /// publisher.publish_message(Message { headers, payload: "two apples" }).await.unwrap();
+    /// # }
+    /// ```
+    pub fn publish_message(&self, message: Message<T>) -> impl Future<Output = Result<(), PublishError<T>>> {
+        let (operation, message) = self.send(message);
         let publish = async { self.shared().publish(message).await.map_err(PublishError) };
         operation.error_type(|_: &PublishError<T>| "closed").run_async(publish)
     }
 
-    /// Publishes a message, or its payload; blocks while the queue is full.
+    /// Publishes a payload; blocks while the queue is full.
     ///
     /// Not for asynchronous code, where it would hold up the thread.
     ///
     /// # Errors
     ///
     /// If the queue is closed; the message comes back.
-    pub fn publish_blocking(&self, message: impl Into<Message<T>>) -> Result<(), PublishError<T>> {
-        let (operation, message) = self.send(message.into());
+    #[cfg(not(target_family = "wasm"))]
+    pub fn publish_blocking(&self, payload: T) -> Result<(), PublishError<T>> {
+        self.publish_message_blocking(Message::new(payload))
+    }
+
+    /// Publishes a message, with its headers; blocks while the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is closed; the message comes back.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn publish_message_blocking(&self, message: Message<T>) -> Result<(), PublishError<T>> {
+        let (operation, message) = self.send(message);
         operation
             .error_type(|_: &PublishError<T>| "closed")
             .run(|| self.shared().publish_blocking(message).map_err(PublishError))
     }
 
-    /// Publishes a message, or its payload, if there is room.
+    /// Publishes a payload, if there is room.
     ///
     /// # Errors
     ///
-    /// If the queue is full or closed; the message comes back. What its headers carry by then stays, so that another send
-    /// of it links to this one.
+    /// If the queue is full or closed; the message comes back. As any failed send this is a span with an error; the
+    /// message's headers carry its context, and whoever processes it at last is in its trace. So do not poll by this:
+    /// wait with [`publish_message`](Self::publish_message).
     ///
     /// # Examples
     ///
     /// ```
     /// use ctxhop::{messaging::Destination, queue::{self, TryPublishError}};
     ///
-    /// let (publisher, consumer) = queue::bounded::<&str>(Destination::in_memory("orders"), 1);
+    /// let (publisher, consumer) = queue::bounded(Destination::in_memory("orders"), 1);
     ///
     /// publisher.try_publish("two apples").unwrap();
     /// let Err(TryPublishError::Full(message)) = publisher.try_publish("a pear") else { panic!() };
     /// assert_eq!(message.payload, "a pear");
     /// ```
-    pub fn try_publish(&self, message: impl Into<Message<T>>) -> Result<(), TryPublishError<T>> {
-        let (operation, message) = self.send(message.into());
+    pub fn try_publish(&self, payload: T) -> Result<(), TryPublishError<T>> {
+        self.try_publish_message(Message::new(payload))
+    }
+
+    /// Publishes a message, with its headers, if there is room.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_publish`](Self::try_publish).
+    pub fn try_publish_message(&self, message: Message<T>) -> Result<(), TryPublishError<T>> {
+        let (operation, message) = self.send(message);
         operation.error_type(TryPublishError::kind).run(|| {
             self.shared().try_publish(message).map_err(|error| match error {
                 TrySendError::Full(message) => TryPublishError::Full(message),

@@ -8,7 +8,7 @@ use async_channel::{Sender, TrySendError};
 use opentelemetry::trace::SpanContext;
 
 use super::Message;
-use crate::messaging::Destination;
+use crate::messaging::{Destination, Settlement};
 
 /// What publishers, consumers and deliveries have in common.
 ///
@@ -47,6 +47,7 @@ impl<T> Shared<T> {
     }
 
     /// Blocks for a slot.
+    #[cfg(not(target_family = "wasm"))]
     pub(super) fn publish_blocking(&self, message: Message<T>) -> Result<(), Message<T>> {
         match &self.slots {
             Some(slots) if slots.send_blocking(()).is_err() => Err(message),
@@ -56,6 +57,8 @@ impl<T> Shared<T> {
 
     pub(super) fn try_publish(&self, message: Message<T>) -> Result<(), TrySendError<Message<T>>> {
         match self.slots.as_ref().map(|slots| slots.try_send(())) {
+            // Marked as closed, and the slots not yet.
+            Some(Err(TrySendError::Full(()))) if self.is_closed() => Err(TrySendError::Closed(message)),
             Some(Err(TrySendError::Full(()))) => Err(TrySendError::Full(message)),
             Some(Err(TrySendError::Closed(()))) => Err(TrySendError::Closed(message)),
             Some(Ok(())) | None => self.put(message).map_err(TrySendError::Closed),
@@ -69,17 +72,28 @@ impl<T> Shared<T> {
             return Err(message);
         }
         let envelope = Envelope { message, deliveries: 0, attempt: None, since: Instant::now() };
-        self.messages.try_send(envelope).map_err(|error| {
-            self.settle();
-            error.into_inner().message
-        })
+        // Fails for want of consumers only, and then nobody asks what is settled.
+        self.messages.try_send(envelope).map_err(|error| error.into_inner().message)
     }
 
-    /// Takes a message back. Fails only when there is no consumer left.
+    /// Takes a message back. Fails for want of consumers only.
     pub(super) fn put_back(&self, envelope: Envelope<T>) {
-        if self.messages.try_send(Envelope { since: Instant::now(), ..envelope }).is_err() {
-            self.settle();
+        if let Err(error) = self.messages.try_send(Envelope { since: Instant::now(), ..envelope }) {
+            self.discard(vec![error.into_inner()]);
         }
+    }
+
+    /// Drops messages that nobody will ever receive, and says so in a span that links to each of them.
+    pub(super) fn discard(&self, envelopes: Vec<Envelope<T>>) {
+        if envelopes.is_empty() {
+            return;
+        }
+        let discard = self.destination.settle(Settlement::Other("discard")).batch(envelopes.len() as u64);
+        let discard = envelopes.iter().fold(discard, |discard, envelope| discard.link_to(&envelope.message));
+        let _ = discard.error_type(|_: &&str| "no_consumer").run(|| {
+            drop(envelopes);
+            Err::<(), _>("no consumer is left")
+        });
     }
 
     /// A message is out of the queue for good.
@@ -91,10 +105,11 @@ impl<T> Shared<T> {
 
     /// Returns whether it was open.
     pub(super) fn close(&self) -> bool {
+        // First, as who is refused for want of slots may ask whether it is closed.
+        let (was_open, drained) = self.state.close();
         if let Some(slots) = &self.slots {
             slots.close();
         }
-        let (was_open, drained) = self.state.close();
         if drained {
             self.messages.close();
         }
@@ -102,7 +117,7 @@ impl<T> Shared<T> {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.state.is_closed() || self.messages.is_closed()
+        self.state.is_closed()
     }
 
     pub(super) fn len(&self) -> usize {
