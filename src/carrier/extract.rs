@@ -191,7 +191,9 @@ impl<C: Carrier> Extractor for Bounded<'_, C> {
         if first == NOT_TEXT {
             return self.values(key)?.first().copied();
         }
-        self.note(key);
+        if same_key(key, TRACEPARENT) {
+            self.traceparent_seen.set(true);
+        }
         self.within(key, first.len() <= max_bytes(key)).then_some(first)
     }
 
@@ -226,19 +228,23 @@ impl<'a, C: Carrier> Bounded<'a, C> {
     fn values(&self, key: &str) -> Option<Vec<&'a str>> {
         let mut rest = self.carrier.get_all(key);
         let first = rest.next()?;
-        self.note(key);
+        let (is_parent, is_state) = (same_key(key, TRACEPARENT), same_key(key, TRACESTATE));
+        if is_parent {
+            self.traceparent_seen.set(true);
+        }
+        let max_bytes = if is_state { MAX_TRACESTATE_BYTES } else { MAX_BYTES };
         // As joined by commas.
         let mut bytes = first.len();
         let mut values = vec![first];
         for value in rest {
             bytes += 1 + value.len();
             values.push(value);
-            if bytes > max_bytes(key) || values.len() > MAX_VALUES {
+            if bytes > max_bytes || values.len() > MAX_VALUES {
                 break;
             }
         }
-        let within = self.within(key, bytes <= max_bytes(key) && values.len() <= MAX_VALUES);
-        if !same_key(key, TRACEPARENT) && !same_key(key, TRACESTATE) {
+        let within = self.within(key, bytes <= max_bytes && values.len() <= MAX_VALUES);
+        if !is_parent && !is_state {
             values.retain(|value| *value != NOT_TEXT);
         }
         (within && !values.is_empty()).then_some(values)
@@ -285,13 +291,6 @@ impl<'a, C: Carrier> Bounded<'a, C> {
         let leading = leading_members(list);
         self.within(BAGGAGE, leading.len() == list.len());
         leading
-    }
-
-    #[inline]
-    fn note(&self, key: &str) {
-        if same_key(key, TRACEPARENT) {
-            self.traceparent_seen.set(true);
-        }
     }
 
     /// Takes note if there is more of a key than the limits allow.
