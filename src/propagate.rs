@@ -328,8 +328,11 @@ impl<T, S: Snapshot> WithContext<T, S> {
     #[inline]
     #[track_caller]
     pub(crate) fn inside<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
-        let _guard = self.context.clone().map(S::attach);
-        f(self.inner.as_mut().expect(NO_INNER))
+        let inner = self.inner.as_mut().expect(NO_INNER);
+        match &self.context {
+            Some(context) => context.run(|| f(inner)),
+            None => f(inner),
+        }
     }
 
     /// Calls `f` with the pinned value, in the context as long as there is one.
@@ -337,8 +340,11 @@ impl<T, S: Snapshot> WithContext<T, S> {
     #[inline]
     pub(crate) fn inside_pinned<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut T>) -> R) -> R {
         let this = self.project();
-        let _guard = this.context.clone().map(S::attach);
-        f(this.inner.as_pin_mut().expect(NO_INNER))
+        let inner = this.inner.as_pin_mut().expect(NO_INNER);
+        match this.context {
+            Some(context) => context.run(|| f(inner)),
+            None => f(inner),
+        }
     }
 
     /// Lets the context go: the work is done.

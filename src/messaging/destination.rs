@@ -390,7 +390,10 @@ impl Destination {
         };
         let origin = Origin::new(&ambient, shared.baggage.apply(said), shared.relation, shared.trust);
         let links = origin.links.into_iter().map(Link::with_context).collect();
-        let operation = self.start(Action::Process, false, origin.base, links, None, SystemTime::now());
+        let mut operation = self.start(Action::Process, false, origin.base, links, None, SystemTime::now());
+        if !origin.ambient {
+            operation.leave_surroundings();
+        }
         if let Some(rejected) = rejected {
             operation.add_event("ctxhop.context_rejected", KeyValue::new("ctxhop.reason", rejected.to_string()));
         }

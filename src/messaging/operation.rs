@@ -22,8 +22,9 @@ use super::{
     Destination, Failure,
     outcome::{ByError, ByType, Classify},
     relation::valid,
+    surroundings::{self, Surroundings},
 };
-use crate::{Propagate, WithContext, carrier::Carrier};
+use crate::{Propagate, Snapshot, WithContext, carrier::Carrier};
 
 /// One send, receive, process or settle, under way: its span has started. Made by [`Destination`].
 ///
@@ -180,7 +181,7 @@ impl<C> Operation<C> {
     {
         self.open.attempted = true;
         self.open.running = true;
-        let outcome = f.with_context(self.open.context.clone()).run(|f| f());
+        let outcome = f.with_context(self.open.inside()).run(|f| f());
         self.open.end(self.classify.classify(&outcome));
         outcome
     }
@@ -196,8 +197,13 @@ impl<C> Operation<C> {
         C: Classify<F::Output>,
     {
         self.open.attempted = true;
-        let future = future.with_context(self.open.context.clone());
+        let future = future.with_context(self.open.inside());
         Running { future, open: self.open, classify: Some(self.classify) }
+    }
+
+    /// The work is no part of what is current where the operation starts.
+    pub(super) fn leave_surroundings(&mut self) {
+        self.open.surroundings = surroundings::NONE;
     }
 
     pub(super) fn add_event(&self, name: &'static str, attribute: KeyValue) {
@@ -228,7 +234,7 @@ pin_project! {
     pub struct Running<F, C = ByType> {
         // Dropped first, and so inside of the span.
         #[pin]
-        future: WithContext<F>,
+        future: WithContext<F, (Surroundings, Context)>,
         open: Open,
         classify: Option<C>,
     }
@@ -350,6 +356,8 @@ pub(super) struct Open {
     destination: Destination,
     action: Action,
     context: Context,
+    /// What is current beside the context; it is let go with the work.
+    surroundings: Surroundings,
     /// There is something to end, still.
     live: bool,
     /// The context's span is the operation's, not an outer one.
@@ -383,6 +391,7 @@ impl Open {
             destination: destination.clone(),
             action,
             context,
+            surroundings: Surroundings::capture(),
             live: true,
             own_span,
             measured,
@@ -402,6 +411,11 @@ impl Open {
         let mut open = Self::new(destination, action, context, false, false, SystemTime::now(), 0);
         open.live = false;
         open
+    }
+
+    /// What the work is to run in.
+    fn inside(&mut self) -> (Surroundings, Context) {
+        (mem::replace(&mut self.surroundings, surroundings::NONE), self.context.clone())
     }
 
     fn span(&self) -> Option<SpanRef<'_>> {

@@ -84,6 +84,8 @@ impl BaggagePolicy {
 pub(super) struct Origin {
     /// The context that the span is started in.
     pub(super) base: Context,
+    /// That is what was current, and not the message's.
+    pub(super) ambient: bool,
     /// The message's own, and what the span is not a child of although it might be.
     pub(super) links: Vec<SpanContext>,
 }
@@ -100,16 +102,21 @@ impl Origin {
                 Relation::Parent => true,
                 Relation::Link => false,
             };
+        let ambient_goes_on = !by_message && current.is_some();
         let base = if by_message {
             message
-        } else if current.is_some() {
+        } else if ambient_goes_on {
             with_baggage_of(ambient, &message)
         } else {
             with_baggage_of(&Context::new(), &message)
         };
         // Else a message would bring telemetry back where it is switched off, to the exporter's own transport for one.
         let base = if ambient.is_telemetry_suppressed() { base.with_telemetry_suppressed() } else { base };
-        Self { base, links: creation.into_iter().chain(current.filter(|_| by_message)).collect() }
+        Self {
+            base,
+            ambient: ambient_goes_on,
+            links: creation.into_iter().chain(current.filter(|_| by_message)).collect(),
+        }
     }
 }
 

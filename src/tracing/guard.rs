@@ -1,0 +1,131 @@
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    marker::PhantomData,
+    mem::ManuallyDrop,
+};
+
+use ::tracing::{dispatcher::DefaultGuard, span::EnteredSpan};
+use opentelemetry::ContextGuard;
+
+use super::span::Aside;
+
+/// Detaches what [`tracing::Span`], [`tracing::Dispatch`] or [`TracingSnapshot`](super::TracingSnapshot) attached.
+///
+/// Of two guards, that of the inner one detaches first, in whatever order they are dropped: dropped first, the outer one
+/// waits for the inner one. So threads stay clean where guards cannot be dropped in order, as in rayon's iterators.
+#[must_use = "dropping the guard at once detaches the snapshot"]
+pub struct Guard {
+    /// Where it lies on this thread's stack; `None` where nothing was attached, as the thread ends.
+    position: Option<usize>,
+    not_send: PhantomData<*const ()>,
+}
+
+/// In the order in which it is detached.
+#[derive(Default)]
+#[expect(dead_code, reason = "held for their drops")]
+pub(super) struct Attached {
+    pub(super) context: Option<ContextGuard>,
+    pub(super) span: Option<EnteredSpan>,
+    pub(super) aside: Option<Aside>,
+    pub(super) subscriber: Option<DefaultGuard>,
+}
+
+impl Guard {
+    pub(super) fn new(attached: Attached) -> Self {
+        let position = GUARDS.try_with(|guards| guards.push(attached)).ok();
+        Self { position, not_send: PhantomData }
+    }
+
+    /// Of nothing.
+    pub(super) const fn none() -> Self {
+        Self { position: None, not_send: PhantomData }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(position) = self.position {
+            // Fails where the thread ends. What is attached still ends with it.
+            let _ = GUARDS.try_with(|guards| guards.detach(position));
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+/// What this thread's guards stand for, the innermost last.
+struct Guards(RefCell<Vec<Slot>>);
+
+struct Slot {
+    // Of a guard that was forgotten, it must not be dropped with the thread: what it detaches from is gone by then.
+    attached: ManuallyDrop<Attached>,
+    /// Its guard was dropped, and it waits for those above it.
+    detached: bool,
+}
+
+impl Guards {
+    fn push(&self, attached: Attached) -> usize {
+        let mut slots = self.0.borrow_mut();
+        slots.push(Slot { attached: ManuallyDrop::new(attached), detached: false });
+        slots.len() - 1
+    }
+
+    fn detach(&self, position: usize) {
+        self.0.borrow_mut()[position].detached = true;
+        while let Some(attached) = self.pop_detached() {
+            drop(attached);
+        }
+    }
+
+    /// Apart from the drop, in which layers and destructors may attach again.
+    fn pop_detached(&self) -> Option<Attached> {
+        let mut slots = self.0.borrow_mut();
+        if !slots.last()?.detached {
+            return None;
+        }
+        slots.pop().map(|slot| ManuallyDrop::into_inner(slot.attached))
+    }
+}
+
+impl Drop for Guards {
+    fn drop(&mut self) {
+        WATCH.set(Watch::Over);
+    }
+}
+
+/// What is known of this thread's end.
+#[derive(Clone, Copy, PartialEq)]
+enum Watch {
+    Unset,
+    Set,
+    Over,
+}
+
+thread_local! {
+    static GUARDS: Guards = const { Guards(RefCell::new(Vec::new())) };
+
+    /// Without a destructor, so that it can be read at any time.
+    static WATCH: Cell<Watch> = const { Cell::new(Watch::Unset) };
+}
+
+/// Whether the thread-locals of tracing's subscriber may be gone, as this thread ends; using them would panic, which in a
+/// destructor means to abort.
+#[inline]
+pub(super) fn thread_ends() -> bool {
+    WATCH.get() == Watch::Over
+}
+
+/// To be called once a span was entered on this thread: what is initialised last is destroyed first, and so the guards go
+/// before the thread-locals of the subscriber.
+#[inline]
+pub(super) fn watch_thread() {
+    if WATCH.get() == Watch::Unset {
+        WATCH.set(Watch::Set);
+        let _ = GUARDS.try_with(|_| ());
+    }
+}

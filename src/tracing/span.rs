@@ -1,0 +1,115 @@
+use ::tracing::{
+    Span, Subscriber as _,
+    dispatcher::{self, Dispatch},
+    span::{self, EnteredSpan},
+};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use super::guard::{Attached, Guard, thread_ends, watch_thread};
+use crate::Snapshot;
+
+/// `Span::capture()` is [`Span::current()`], and to attach is to enter, so that layers see it: those of OpenTelemetry make
+/// the span's context current, too.
+///
+/// Exactly this span is entered:
+///
+/// - What others have entered on this thread is set aside, in a [`Registry`]: neither does a span that is none or disabled
+///   see it, nor does a layer whose filter this span does not pass. Layers are not told, for those spans go on.
+/// - A span that is current already is not entered once more.
+///
+/// While a thread ends, once it has attached one, `capture` gives no span, and `attach` does nothing.
+impl Snapshot for Span {
+    type Guard = Guard;
+
+    fn capture() -> Self {
+        if thread_ends() { Span::none() } else { Span::current() }
+    }
+
+    fn attach(self) -> Guard {
+        if thread_ends() {
+            return Guard::none();
+        }
+        let (span, aside) = enter(self);
+        Guard::new(Attached { span, aside, ..Attached::default() })
+    }
+
+    /// As the provided method, but enters the span where it lies: to clone one and drop it costs as much again.
+    #[inline]
+    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        if thread_ends() {
+            return f();
+        }
+        let current = current(self);
+        if current.is_some() && current == self.id() {
+            return f();
+        }
+        let _aside = current.and_then(|_| set_aside(self));
+        let _entered = self.enter();
+        watch_thread();
+        f()
+    }
+}
+
+/// Enters a span for a guard; nothing, if it is current already.
+pub(super) fn enter(span: Span) -> (Option<EnteredSpan>, Option<Aside>) {
+    let current = current(&span);
+    if current.is_some() && current == span.id() {
+        return (None, None);
+    }
+    let aside = current.and_then(|_| set_aside(&span));
+    let entered = span.entered();
+    watch_thread();
+    (Some(entered), aside)
+}
+
+/// What is current on this thread for the span's subscriber; for that of the thread if the span has none.
+#[inline]
+fn current(span: &Span) -> Option<span::Id> {
+    of_subscriber(span, |subscriber| subscriber.current_span().id().cloned())
+}
+
+#[inline]
+fn of_subscriber<R>(span: &Span, mut f: impl FnMut(&Dispatch) -> R) -> R {
+    match span.with_subscriber(|(_, subscriber)| f(subscriber)) {
+        Some(result) => result,
+        None => dispatcher::get_default(f),
+    }
+}
+
+#[cold]
+fn set_aside(span: &Span) -> Option<Aside> {
+    of_subscriber(span, Aside::new)
+}
+
+/// The spans that were entered on this thread. They are entered again when it is dropped.
+pub(super) struct Aside {
+    subscriber: Dispatch,
+    /// The innermost first.
+    spans: Vec<span::Id>,
+}
+
+impl Aside {
+    /// Takes them from the registry alone: were the layers told, that of OpenTelemetry would detach the spans' contexts,
+    /// and could not put them back where they were, below those attached since.
+    fn new(subscriber: &Dispatch) -> Option<Self> {
+        let registry = subscriber.downcast_ref::<Registry>()?;
+        let mut spans = Vec::new();
+        while let Some(id) = registry.current_span().id().cloned() {
+            registry.exit(&id);
+            spans.push(id);
+        }
+        Some(Self { subscriber: subscriber.clone(), spans })
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let Some(registry) = self.subscriber.downcast_ref::<Registry>() else { return };
+        for id in self.spans.iter().rev() {
+            // Not there any more, if whoever has entered it has left it meanwhile.
+            if registry.span_data(id).is_some() {
+                registry.enter(id);
+            }
+        }
+    }
+}
