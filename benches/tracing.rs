@@ -25,7 +25,7 @@ use tracing::{Instrument, Span, info_span, instrument::WithSubscriber, subscribe
 use tracing_subscriber::{Registry, layer::SubscriberExt};
 
 const POLLS: usize = 10_000;
-const ROUNDS: usize = 301;
+const ROUNDS: usize = 201;
 
 fn main() {
     let tracer = SdkTracerProvider::default().tracer("bench");

@@ -125,7 +125,13 @@ pub(super) fn thread_ends() -> bool {
 #[inline]
 pub(super) fn watch_thread() {
     if WATCH.get() == Watch::Unset {
-        WATCH.set(Watch::Set);
-        let _ = GUARDS.try_with(|_| ());
+        start_watch();
     }
+}
+
+#[cold]
+#[inline(never)]
+fn start_watch() {
+    WATCH.set(Watch::Set);
+    let _ = GUARDS.try_with(|_| ());
 }

@@ -91,7 +91,7 @@ impl TracingSnapshot {
     /// The subscriber that was the thread's default.
     #[must_use]
     pub const fn subscriber(&self) -> &Dispatch {
-        &self.default.subscriber
+        self.default.subscriber()
     }
 }
 

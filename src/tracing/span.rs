@@ -37,26 +37,42 @@ impl Snapshot for Span {
     #[inline]
     fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         if thread_ends() {
-            return f();
+            return run_without(f);
         }
-        let current = current(self);
-        if current.is_some() && current == self.id() {
-            return f();
+        if let Some(innermost) = current(self) {
+            return run_instead(self, innermost, f);
         }
-        let _aside = current.and_then(|_| set_aside(self));
         let _entered = self.enter();
         watch_thread();
         f()
     }
 }
 
+#[cold]
+#[inline(never)]
+fn run_without<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+/// Where there is a current span already.
+#[inline(never)]
+fn run_instead<R>(span: &Span, innermost: span::Id, f: impl FnOnce() -> R) -> R {
+    if span.id().is_some_and(|id| id == innermost) {
+        return f();
+    }
+    let _aside = set_aside(span, innermost);
+    let _entered = span.enter();
+    watch_thread();
+    f()
+}
+
 /// Enters a span for a guard; nothing, if it is current already.
 pub(super) fn enter(span: Span) -> (Option<EnteredSpan>, Option<Aside>) {
-    let current = current(&span);
-    if current.is_some() && current == span.id() {
-        return (None, None);
-    }
-    let aside = current.and_then(|_| set_aside(&span));
+    let aside = match current(&span) {
+        Some(innermost) if span.id().is_some_and(|id| id == innermost) => return (None, None),
+        Some(innermost) => set_aside(&span, innermost),
+        None => None,
+    };
     let entered = span.entered();
     watch_thread();
     (Some(entered), aside)
@@ -76,36 +92,37 @@ fn of_subscriber<R>(span: &Span, mut f: impl FnMut(&Dispatch) -> R) -> R {
     }
 }
 
-#[cold]
-fn set_aside(span: &Span) -> Option<Aside> {
-    of_subscriber(span, Aside::new)
+fn set_aside(span: &Span, innermost: span::Id) -> Option<Aside> {
+    of_subscriber(span, |subscriber| Aside::new(subscriber, innermost.clone()))
 }
 
 /// The spans that were entered on this thread. They are entered again when it is dropped.
 pub(super) struct Aside {
     subscriber: Dispatch,
-    /// The innermost first.
-    spans: Vec<span::Id>,
+    innermost: span::Id,
+    /// Those around it, from the inside out; mostly none, which needs no allocation.
+    around: Vec<span::Id>,
 }
 
 impl Aside {
     /// Takes them from the registry alone: were the layers told, that of OpenTelemetry would detach the spans' contexts,
     /// and could not put them back where they were, below those attached since.
-    fn new(subscriber: &Dispatch) -> Option<Self> {
+    fn new(subscriber: &Dispatch, innermost: span::Id) -> Option<Self> {
         let registry = subscriber.downcast_ref::<Registry>()?;
-        let mut spans = Vec::new();
-        while let Some(id) = registry.current_span().id().cloned() {
-            registry.exit(&id);
-            spans.push(id);
+        registry.exit(&innermost);
+        let mut around = Vec::new();
+        while let Some(id) = registry.current_span().id() {
+            registry.exit(id);
+            around.push(id.clone());
         }
-        Some(Self { subscriber: subscriber.clone(), spans })
+        Some(Self { subscriber: subscriber.clone(), innermost, around })
     }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
         let Some(registry) = self.subscriber.downcast_ref::<Registry>() else { return };
-        for id in self.spans.iter().rev() {
+        for id in self.around.iter().rev().chain([&self.innermost]) {
             // Not there any more, if whoever has entered it has left it meanwhile.
             if registry.span_data(id).is_some() {
                 registry.enter(id);

@@ -27,30 +27,50 @@ impl Snapshot for Dispatch {
     }
 }
 
-/// A thread's default subscriber, which is attached only where it makes a difference.
+/// A thread's default subscriber, which is attached only where it is not the default already.
 #[derive(Clone, Debug)]
 pub(super) struct ThreadDefault {
-    pub(super) subscriber: Dispatch,
-    /// Whether any thread had a default of its own when this was captured.
-    scoped: bool,
+    subscriber: Dispatch,
+    /// Where tracing keeps it, if it is the global one, which is the same place for all threads.
+    global: Option<usize>,
 }
 
 impl ThreadDefault {
     pub(super) fn capture() -> Self {
-        Self { subscriber: Dispatch::capture(), scoped: any_is_scoped() }
+        get_default(|subscriber| Self {
+            subscriber: subscriber.clone(),
+            global: (!any_is_scoped(subscriber)).then(|| address(subscriber)),
+        })
+    }
+
+    pub(super) const fn subscriber(&self) -> &Dispatch {
+        &self.subscriber
     }
 
     #[inline]
     pub(super) fn attach(&self) -> Option<DefaultGuard> {
-        (self.scoped || any_is_scoped()).then(|| dispatcher::set_default(&self.subscriber))
+        let is_default = self.global.is_some_and(|global| get_default(|subscriber| address(subscriber) == global));
+        if is_default { None } else { self.set() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set(&self) -> Option<DefaultGuard> {
+        // Where all see the global one, it may have been set meanwhile, and is to be seen.
+        let needless = self.global.is_some() && get_default(|subscriber| !any_is_scoped(subscriber));
+        (!needless).then(|| dispatcher::set_default(&self.subscriber))
     }
 }
 
-/// Whether any thread has a default of its own; if none has, all see the global one.
+/// To be called with what `get_default` gives: whether any thread has a default of its own. If none has, all see the global
+/// one.
 ///
 /// Nested, `get_default` gives no subscriber, except where it has only the global one to give. Then it gives the same one
 /// twice. Should that exception go, the answer is always yes, which is slower, and as right.
-#[inline]
-fn any_is_scoped() -> bool {
-    get_default(|outer| get_default(|inner| !ptr::eq(outer, inner)))
+fn any_is_scoped(subscriber: &Dispatch) -> bool {
+    get_default(|nested| !ptr::eq(subscriber, nested))
+}
+
+fn address(subscriber: &Dispatch) -> usize {
+    ptr::from_ref(subscriber).addr()
 }
