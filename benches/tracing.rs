@@ -7,7 +7,7 @@
 //! All ways poll the same future in the same span, of a registry with an OpenTelemetry layer. It prints medians of ratios
 //! of runs that alternate, so that a busy machine is busy for all of them alike. `global` is what services have: one
 //! subscriber, the global one. `scoped` is what tests have: the thread has its own; there `Instrument` carries less.
-//! `nested` polls inside another span, which ctxhop sets aside.
+//! `nested` polls inside another span, which ctxhop sets aside; `same` inside the captured one, which it does not enter again.
 
 mod ratio;
 
@@ -25,15 +25,17 @@ use tracing::{Instrument, Span, info_span, instrument::WithSubscriber, subscribe
 use tracing_subscriber::{Registry, layer::SubscriberExt};
 
 const POLLS: usize = 10_000;
-const ROUNDS: usize = 201;
+const ROUNDS: usize = 301;
 
 fn main() {
     let tracer = SdkTracerProvider::default().tracer("bench");
     let subscriber = || Registry::default().with(tracing_opentelemetry::layer().with_tracer(tracer.clone()));
     subscriber::set_global_default(subscriber()).expect("the first");
 
-    info_span!("request", id = 7).in_scope(|| polls("global", Span::none()));
-    info_span!("request", id = 7).in_scope(|| polls("nested", info_span!("other")));
+    let request = info_span!("request", id = 7);
+    request.in_scope(|| polls("global", Span::none()));
+    request.in_scope(|| polls("nested", info_span!("other")));
+    request.in_scope(|| polls("same", Span::current()));
     subscriber::with_default(subscriber(), || info_span!("request", id = 7).in_scope(|| polls("scoped", Span::none())));
 }
 

@@ -63,7 +63,6 @@ async fn main() -> Result<()> {
 
     let (audits, queue) = mpsc::channel(8);
     // For as long as the service lives, and so in no request's span, but in its own.
-    #[expect(clippy::disallowed_methods, reason = "there is nothing to carry yet")]
     let auditor = tokio::spawn(audit(queue).with_context(info_span!("auditor", name = "Grace")));
     let address = serve(audits).await?;
 

@@ -12,11 +12,15 @@ use std::{
     thread,
 };
 
-use ctxhop::{Propagate, Snapshot, tracing::TracingSnapshot};
+use ctxhop::{
+    Propagate, Snapshot,
+    tracing::{Guard, TracingSnapshot},
+};
 use opentelemetry::{
     Context,
     trace::{TraceContextExt, Tracer},
 };
+use static_assertions::{assert_impl_all, assert_not_impl_any};
 use support::{Rig, Seen};
 use tracing::{Dispatch, Span, Subscriber, dispatcher, info, info_span, span::Id};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -26,6 +30,9 @@ use tracing_subscriber::{
     layer::{self, SubscriberExt},
     registry::LookupSpan,
 };
+
+assert_impl_all!(TracingSnapshot: Send, Sync, Unpin, Clone, std::fmt::Debug);
+assert_not_impl_any!(Guard: Send, Sync);
 
 /// Runs `test` with a subscriber of its own, so that tests run in parallel.
 fn with_rig(test: impl FnOnce(&Rig)) {

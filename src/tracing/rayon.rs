@@ -9,7 +9,7 @@ pub use ::rayon::{in_place_scope, in_place_scope_fifo};
 use super::{TracingSnapshot, wrap};
 use crate::{Propagate, Snapshot, rayon::run_migrated};
 
-/// [`rayon::join`](::rayon::join), with the [`TracingSnapshot`] of now in both closures.
+/// [`rayon::join`], with the [`TracingSnapshot`] of now in both closures.
 ///
 /// Like [`ctxhop::rayon::join`](crate::rayon::join).
 pub fn join<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)
@@ -22,7 +22,7 @@ where
     join_context(|_| oper_a(), |_| oper_b())
 }
 
-/// [`rayon::join_context`](::rayon::join_context), with the [`TracingSnapshot`] of now in both closures.
+/// [`rayon::join_context`], with the [`TracingSnapshot`] of now in both closures.
 ///
 /// Like [`join`].
 pub fn join_context<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)

@@ -115,7 +115,20 @@ impl Snapshot for TracingSnapshot {
     /// As the provided method, but enters the span where it lies.
     #[inline]
     fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _default = self.default.attach();
+        if self.default.is_default() { self.run_inside(f) } else { self.run_elsewhere(f) }
+    }
+}
+
+impl TracingSnapshot {
+    #[inline]
+    fn run_inside<R>(&self, f: impl FnOnce() -> R) -> R {
         self.span.run(|| self.context.run(f))
+    }
+
+    /// Where the default may be another one.
+    #[inline(never)]
+    fn run_elsewhere<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _default = self.default.attach();
+        self.run_inside(f)
     }
 }

@@ -47,17 +47,16 @@ impl ThreadDefault {
         &self.subscriber
     }
 
+    /// Whether this thread has it as its default; not told of one of a thread's own.
     #[inline]
-    pub(super) fn attach(&self) -> Option<DefaultGuard> {
-        let is_default = self.global.is_some_and(|global| get_default(|subscriber| address(subscriber) == global));
-        if is_default { None } else { self.set() }
+    pub(super) fn is_default(&self) -> bool {
+        self.global.is_some_and(|global| get_default(|subscriber| address(subscriber) == global))
     }
 
-    #[cold]
-    #[inline(never)]
-    fn set(&self) -> Option<DefaultGuard> {
+    pub(super) fn attach(&self) -> Option<DefaultGuard> {
         // Where all see the global one, it may have been set meanwhile, and is to be seen.
-        let needless = self.global.is_some() && get_default(|subscriber| !any_is_scoped(subscriber));
+        let needless =
+            self.is_default() || self.global.is_some() && get_default(|subscriber| !any_is_scoped(subscriber));
         (!needless).then(|| dispatcher::set_default(&self.subscriber))
     }
 }

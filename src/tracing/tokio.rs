@@ -5,7 +5,7 @@ use ::tokio::task::{self, JoinHandle};
 use super::{TracingSnapshot, wrap};
 use crate::Propagate;
 
-/// [`tokio::spawn`](::tokio::spawn), with the [`TracingSnapshot`] of now.
+/// [`tokio::spawn`], with the [`TracingSnapshot`] of now.
 ///
 /// Like [`ctxhop::tokio::spawn`](crate::tokio::spawn).
 #[track_caller]
@@ -17,7 +17,7 @@ where
     task::spawn(future.with_current::<TracingSnapshot>())
 }
 
-/// [`tokio::task::spawn_blocking`](task::spawn_blocking), with the [`TracingSnapshot`] of now.
+/// [`tokio::task::spawn_blocking`], with the [`TracingSnapshot`] of now.
 ///
 /// Like [`ctxhop::tokio::spawn_blocking`](crate::tokio::spawn_blocking).
 #[track_caller]
@@ -29,7 +29,7 @@ where
     task::spawn_blocking(wrap(f))
 }
 
-/// [`tokio::task::spawn_local`](task::spawn_local), with the [`TracingSnapshot`] of now.
+/// [`tokio::task::spawn_local`], with the [`TracingSnapshot`] of now.
 ///
 /// Like [`ctxhop::tokio::spawn_local`](crate::tokio::spawn_local).
 #[track_caller]
