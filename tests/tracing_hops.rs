@@ -244,6 +244,7 @@ fn streams_and_sinks() {
 fn global_pool() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        LazyLock::force(&RIG);
         let in_a_span = |_| std::mem::forget(info_span!("stranger", id = "worker").entered());
         rayon::ThreadPoolBuilder::new().num_threads(2).start_handler(in_a_span).build_global().unwrap();
     });

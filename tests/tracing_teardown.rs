@@ -8,8 +8,9 @@ use std::{cell::RefCell, sync::mpsc, thread};
 
 use ctxhop::{prelude::*, tracing::TracingSnapshot};
 use futures::FutureExt;
+use opentelemetry::Context;
 use support::Rig;
-use tracing::{Span, info_span};
+use tracing::{Dispatch, Span, info_span};
 
 /// Calls what it holds when it is destroyed.
 #[derive(Default)]
@@ -23,29 +24,52 @@ impl Drop for AtExit {
 
 thread_local! {
     static FIRST: AtExit = AtExit::default();
+    static BETWEEN: AtExit = AtExit::default();
     static LAST: AtExit = AtExit::default();
 }
 
-/// Checks what `work` gives in the destructors of a thread-local that outlives all others, and of one that goes first.
+/// What a thread may have done before, and where in between a thread-local of the test's comes into being.
+const BEFORE: [fn(&TracingSnapshot, &dyn Fn()); 3] = [
+    |snapshot, between| {
+        between();
+        snapshot.run(|| assert_eq!(Span::current().metadata().unwrap().name(), "captured"));
+    },
+    // A guard that is never dropped goes with the thread, and does nothing then.
+    |snapshot, between| {
+        between();
+        std::mem::forget(snapshot.clone().attach());
+    },
+    // First something that the layers do not see.
+    |snapshot, between| {
+        drop(Dispatch::none().attach());
+        std::mem::forget(TracingSnapshot::new(Span::none(), Context::new()).attach());
+        between();
+        snapshot.run(|| ());
+    },
+];
+
+/// Checks what `work` gives in the destructors of thread-locals: of one that outlives all others, of one that goes first,
+/// and of one in between.
 #[track_caller]
 fn check(work: fn(TracingSnapshot) -> u32) {
     let snapshot = info_span!("captured").in_scope(TracingSnapshot::capture);
-    let (report, result) = mpsc::channel();
-    let ends = thread::spawn(move || {
-        let at_exit = |at: &'static thread::LocalKey<AtExit>, snapshot| {
-            let report = report.clone();
-            let in_destructor = Box::new(move || report.send(work(snapshot)).unwrap());
-            at.with(|at_exit| at_exit.0.replace(Some(in_destructor)));
-        };
-        // Destroyed in the reverse order of their first use.
-        at_exit(&FIRST, snapshot.clone());
-        snapshot.run(|| assert_eq!(Span::current().metadata().unwrap().name(), "captured"));
-        // A guard that is never dropped goes with the thread.
-        std::mem::forget(snapshot.clone().attach());
-        at_exit(&LAST, snapshot);
-    });
-    ends.join().unwrap();
-    assert_eq!(result.iter().collect::<Vec<_>>(), [7, 7]);
+    for before in BEFORE {
+        let snapshot = snapshot.clone();
+        let (report, result) = mpsc::channel();
+        let ends = thread::spawn(move || {
+            let at_exit = |at: &'static thread::LocalKey<AtExit>| {
+                let (report, snapshot) = (report.clone(), snapshot.clone());
+                let in_destructor = Box::new(move || report.send(work(snapshot)).unwrap());
+                at.with(|at_exit| at_exit.0.replace(Some(in_destructor)));
+            };
+            // Destroyed in the reverse order of their first use.
+            at_exit(&FIRST);
+            before(&snapshot, &|| at_exit(&BETWEEN));
+            at_exit(&LAST);
+        });
+        ends.join().unwrap();
+        assert_eq!(result.iter().collect::<Vec<_>>(), [7, 7, 7]);
+    }
 }
 
 #[test]

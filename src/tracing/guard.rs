@@ -92,39 +92,43 @@ impl Guards {
     }
 }
 
-impl Drop for Guards {
-    fn drop(&mut self) {
-        WATCH.set(Watch::Over);
-    }
-}
+thread_local!(static GUARDS: Guards = const { Guards(RefCell::new(Vec::new())) });
 
 /// What is known of this thread's end.
 #[derive(Clone, Copy, PartialEq)]
-enum Watch {
-    Unset,
-    Set,
-    Over,
+enum Thread {
+    Unwatched,
+    Watched,
+    Ends,
+}
+
+struct Watch;
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        THREAD.set(Thread::Ends);
+    }
 }
 
 thread_local! {
-    static GUARDS: Guards = const { Guards(RefCell::new(Vec::new())) };
-
     /// Without a destructor, so that it can be read at any time.
-    static WATCH: Cell<Watch> = const { Cell::new(Watch::Unset) };
+    static THREAD: Cell<Thread> = const { Cell::new(Thread::Unwatched) };
+
+    static WATCH: Watch = const { Watch };
 }
 
-/// Whether the thread-locals of tracing's subscriber may be gone, as this thread ends; using them would panic, which in a
-/// destructor means to abort.
+/// Whether the thread-locals of the subscriber and its layers may be gone, as this thread ends; using them would panic,
+/// which in a destructor means to abort.
 #[inline]
 pub(super) fn thread_ends() -> bool {
-    WATCH.get() == Watch::Over
+    THREAD.get() == Thread::Ends
 }
 
-/// To be called once a span was entered on this thread: what is initialised last is destroyed first, and so the guards go
-/// before the thread-locals of the subscriber.
+/// To be called once the layers have entered a span on this thread: what is initialised last is destroyed first, and so the watch goes
+/// before the thread-locals of the layers.
 #[inline]
 pub(super) fn watch_thread() {
-    if WATCH.get() == Watch::Unset {
+    if THREAD.get() == Thread::Unwatched {
         start_watch();
     }
 }
@@ -132,6 +136,7 @@ pub(super) fn watch_thread() {
 #[cold]
 #[inline(never)]
 fn start_watch() {
-    WATCH.set(Watch::Set);
-    let _ = GUARDS.try_with(|_| ());
+    THREAD.set(Thread::Watched);
+    // Fails where the thread ends already. Then its first span has been entered, and the next will be, too.
+    let _ = WATCH.try_with(|_| ());
 }

@@ -43,7 +43,7 @@ impl Snapshot for Span {
             return run_instead(self, innermost, f);
         }
         let _entered = self.enter();
-        watch_thread();
+        watch(self);
         f()
     }
 }
@@ -62,7 +62,7 @@ fn run_instead<R>(span: &Span, innermost: span::Id, f: impl FnOnce() -> R) -> R 
     }
     let _aside = set_aside(span, innermost);
     let _entered = span.enter();
-    watch_thread();
+    watch(span);
     f()
 }
 
@@ -74,8 +74,17 @@ pub(super) fn enter(span: Span) -> (Option<EnteredSpan>, Option<Aside>) {
         None => None,
     };
     let entered = span.entered();
-    watch_thread();
+    watch(&entered);
     (Some(entered), aside)
+}
+
+/// To be called once the span is entered.
+#[inline]
+fn watch(span: &Span) {
+    // Of no others do the layers know.
+    if !span.is_disabled() {
+        watch_thread();
+    }
 }
 
 /// What is current on this thread for the span's subscriber; for that of the thread if the span has none.
