@@ -28,8 +28,10 @@ thread_local! {
     static LAST: AtExit = AtExit::default();
 }
 
+type Before = fn(&TracingSnapshot, between: &dyn Fn());
+
 /// What a thread may have done before, and where in between a thread-local of the test's comes into being.
-const BEFORE: [fn(&TracingSnapshot, &dyn Fn()); 3] = [
+const BEFORE: [Before; 3] = [
     |snapshot, between| {
         between();
         snapshot.run(|| assert_eq!(Span::current().metadata().unwrap().name(), "captured"));

@@ -28,7 +28,7 @@
 //! | `tx.send(value)` | `tx.send(value.with_current::<TracingSnapshot>())` |
 //! | `stream` | `stream.with_current::<TracingSnapshot>()` |
 //! | `Server::new(executor)` | `Server::new(Propagating::<_, TracingSnapshot>::capturing(executor))` |
-//! | `fut.instrument(span)` | the same; or `fut.with_context(span)`, which also drops what is cancelled, and lets the span go when done |
+//! | `fut.instrument(span)` | the same; or `fut.with_context(span)`, which lets the span go when the work is done |
 //! | `tokio::spawn(fut.detached())` | `tokio::spawn(fut.with_context(TracingSnapshot::new(Span::none(), Context::new())))` |
 //!
 //! A span or a subscriber alone is a [`Snapshot`], too.

@@ -27,7 +27,7 @@ impl Snapshot for Dispatch {
     }
 }
 
-/// A thread's default subscriber, which is attached only where it is not the default already.
+/// A thread's default subscriber, which is attached only where another one may be the default.
 #[derive(Clone, Debug)]
 pub(super) struct ThreadDefault {
     subscriber: Dispatch,
@@ -47,7 +47,7 @@ impl ThreadDefault {
         &self.subscriber
     }
 
-    /// Whether this thread has it as its default; not told of one of a thread's own.
+    /// Whether this thread has it as its default, for all that can be told: no, if it is a thread's own.
     #[inline]
     pub(super) fn is_default(&self) -> bool {
         self.global.is_some_and(|global| get_default(|subscriber| address(subscriber) == global))
