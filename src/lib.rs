@@ -19,6 +19,9 @@ pub mod executor;
 #[cfg_attr(docsrs, doc(cfg(feature = "messaging")))]
 pub mod messaging;
 pub mod propagation;
+#[cfg(feature = "queue")]
+#[cfg_attr(docsrs, doc(cfg(feature = "queue")))]
+pub mod queue;
 #[cfg(feature = "rayon")]
 pub mod rayon;
 #[cfg(feature = "testing")]

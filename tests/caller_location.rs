@@ -1,4 +1,4 @@
-//! Panics of spawns and accessors name the line of the caller.
+//! Panics of spawns, accessors and the contract of carriers name the line of the caller.
 //!
 //! A test binary of its own, for it sets the process's panic hook.
 
@@ -7,7 +7,11 @@ use std::{
     panic::{AssertUnwindSafe, Location, catch_unwind, set_hook},
 };
 
-use ctxhop::prelude::*;
+use ctxhop::{
+    carrier::{Headers, ReadOnly},
+    prelude::*,
+    testing::{CarrierContract, carrier_contract},
+};
 use futures::executor::block_on;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
@@ -69,4 +73,11 @@ fn panics_name_the_caller() {
     check!(done.clone().map_inner(|_| ()));
     check!(done.clone().run(|_| ()));
     check!(done.clone().run_async(|_| async {}));
+
+    // And these do for carriers that break their promises.
+    let nothing = Headers::new();
+    check!(carrier_contract(|| ReadOnly(&nothing)));
+    check!(CarrierContract::new(Headers::new).repeats(|_, _, _| ()).check());
+    check!(CarrierContract::new(Headers::new).not_text(|headers, key| headers.append(key.to_owned(), "text")).check());
+    check!(CarrierContract::new(Headers::new).read_only(|_| ()).check());
 }

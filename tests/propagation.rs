@@ -235,17 +235,37 @@ fn a_child_span_keeps_what_the_api_cannot_hold() {
 
 #[test]
 fn what_is_done_to_the_state_is_honoured() {
-    let cx = extract_state(&["a@@=1,b=2,c@d@e=3,f=4"]);
+    // To set again what is first of what the API holds is no change that could be seen.
+    const SAME: &str = "a@@=1,b=2,c@d@e=3,f=4";
+    let cx = extract_state(&[SAME]);
     let state = span(&cx).trace_state().clone();
     for (what, state, sent) in [
         ("added", state.insert("new", "5").unwrap(), Some("new=5,a@@=1,b=2,c@d@e=3,f=4")),
         ("changed", state.insert("f", "5").unwrap(), Some("f=5,a@@=1,b=2,c@d@e=3")),
         ("deleted", state.delete("b").unwrap(), Some("a@@=1,c@d@e=3,f=4")),
         ("cleared", TraceState::default(), None),
-        ("deleted, all of it", state.delete("b").unwrap().delete("f").unwrap(), None),
+        ("deleted, all of it", state.delete("b").unwrap().delete("f").unwrap(), Some("a@@=1,c@d@e=3")),
+        ("set to what it was", state.insert("f", "4").unwrap(), Some("f=4,a@@=1,b=2,c@d@e=3")),
+        ("set to what it was, each", state.insert("f", "4").unwrap().insert("b", "2").unwrap(), Some(SAME)),
+        ("set in turn", state.insert("b", "5").unwrap().insert("f", "4").unwrap(), Some("f=4,b=5,a@@=1,c@d@e=3")),
+        ("deleted and added", state.delete("b").unwrap().insert("b", "2").unwrap(), Some(SAME)),
         ("cleared and set", TraceState::from_key_value([("new", "5")]).unwrap(), Some("new=5,a@@=1,c@d@e=3")),
     ] {
         assert_eq!(sent_state(&with_state(&cx, state)).as_deref(), sent, "{what}");
+    }
+}
+
+#[test]
+fn what_is_done_beside_nothing_that_the_api_holds_is_honoured() {
+    let cx = extract_state(&["a@@=1,c@d@e=3"]);
+    let state = span(&cx).trace_state().clone();
+    for (what, state, sent) in [
+        ("nothing", state.clone(), "a@@=1,c@d@e=3"),
+        ("added", state.insert("new", "5").unwrap(), "new=5,a@@=1,c@d@e=3"),
+        ("added and deleted", state.insert("new", "5").unwrap().delete("new").unwrap(), "a@@=1,c@d@e=3"),
+        ("cleared, which is what it was", TraceState::default(), "a@@=1,c@d@e=3"),
+    ] {
+        assert_eq!(sent_state(&with_state(&cx, state)).as_deref(), Some(sent), "{what}");
     }
 }
 

@@ -81,7 +81,16 @@ fn in_no_span(recorder: &TraceRecorder, log: &Log) {
     assert_tree(recorder, CHILD_OF_THE_MESSAGE);
     block_on_yielding(orders().process(&sent()).run_async(handle_async()));
     assert_tree(recorder, CHILD_OF_THE_MESSAGE);
-    assert_eq!(log.take(), ["handling", "handle id=7: handled"].repeat(2));
+    orders().process_batch(&[sent(), sent()]).run(handle);
+    assert_tree(
+        recorder,
+        "\
+process orders [consumer] ~> send orders ×2
+└─ handle
+send orders [producer]
+send orders [producer]",
+    );
+    assert_eq!(log.take(), ["handling", "handle id=7: handled"].repeat(3));
 }
 
 /// By the conventions, the consumer's span is a child of the worker's. Then the worker's span goes on.

@@ -2,7 +2,13 @@
 
 use std::thread;
 
-use ctxhop::{WithContext, prelude::*};
+use ctxhop::{
+    WithContext,
+    messaging::{Destination, Relation},
+    prelude::*,
+    propagation::TraceContextPropagator,
+};
+use opentelemetry::propagation::TextMapCompositePropagator;
 use rayon::prelude::*;
 use tokio::{
     sync::mpsc::{Sender, error::SendError},
@@ -32,14 +38,10 @@ pub(crate) trait Hops: 'static {
         value: T,
     ) -> impl Future<Output = Result<(), SendError<T>>> + Send;
 
-    fn blocking_send<T: Send + 'static>(tx: &Sender<Self::Message<T>>, value: T) -> Result<(), SendError<T>>;
-
     fn run<T: Send + 'static, R>(message: Self::Message<T>, f: impl FnOnce(T) -> R) -> R;
 
-    fn run_async<T, F>(message: Self::Message<T>, f: impl FnOnce(T) -> F) -> impl Future<Output = F::Output> + Send
-    where
-        T: Send + 'static,
-        F: Future + Send;
+    /// A queue of this process, and what goes through the headers of its messages.
+    fn destination(name: &'static str) -> Destination;
 }
 
 /// The context goes along.
@@ -78,20 +80,13 @@ impl Hops for Carried {
         tx.send_with_current_context(value)
     }
 
-    fn blocking_send<T: Send + 'static>(tx: &Sender<WithContext<T>>, value: T) -> Result<(), SendError<T>> {
-        tx.blocking_send_with_current_context(value)
-    }
-
     fn run<T: Send + 'static, R>(message: WithContext<T>, f: impl FnOnce(T) -> R) -> R {
         message.run(f)
     }
 
-    fn run_async<T, F>(message: WithContext<T>, f: impl FnOnce(T) -> F) -> impl Future<Output = F::Output> + Send
-    where
-        T: Send + 'static,
-        F: Future + Send,
-    {
-        message.run_async(f)
+    /// What is processed belongs to the notification, and is linked to the worker.
+    fn destination(name: &'static str) -> Destination {
+        Destination::in_memory(name).relation(Relation::Parent).with_propagator(TraceContextPropagator::new())
     }
 }
 
@@ -129,19 +124,12 @@ impl Hops for Bare {
         tx.send(value)
     }
 
-    fn blocking_send<T: Send + 'static>(tx: &Sender<T>, value: T) -> Result<(), SendError<T>> {
-        tx.blocking_send(value)
-    }
-
     fn run<T: Send + 'static, R>(message: T, f: impl FnOnce(T) -> R) -> R {
         f(message)
     }
 
-    fn run_async<T, F>(message: T, f: impl FnOnce(T) -> F) -> impl Future<Output = F::Output> + Send
-    where
-        T: Send + 'static,
-        F: Future + Send,
-    {
-        f(message)
+    /// Nothing goes through the headers.
+    fn destination(name: &'static str) -> Destination {
+        Destination::in_memory(name).with_propagator(TextMapCompositePropagator::new(Vec::new()))
     }
 }

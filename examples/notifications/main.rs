@@ -40,7 +40,8 @@ const SAMPLE: &[u8] = include_bytes!("notifications.jsonl");
 Each line of FILE is a JSON object, with strings for `id`, `channel` (\"email\" or \"push\"), `to` and
 `body`; other members are ignored. Blank lines are skipped. A line that is no notification, or longer
 than 1 MiB, is reported on stderr and counted, and the others go on. Nothing is really sent: the
-service is simulated, and refuses addresses that it cannot make sense of. Those are reported, too.
+service is simulated, and refuses addresses that it cannot make sense of. Those are tried once more,
+then parked, and reported, too.
 
 With OTEL_EXPORTER_OTLP_ENDPOINT set (to http://localhost:4318, for instance), the spans that are kept
 are also exported, over OTLP with HTTP and protobuf.

@@ -3,14 +3,16 @@
 //! ```text
 //! batch ──▶ rayon's par_iter: parse
 //! (main thread)
-//!   └─ channel ──▶ 8 workers ──▶ spawn_blocking: render ──▶ rayon's join: summary, page
-//!                    │   └─────▶ spawn: notify
-//!                    └─ channel ──▶ writer (thread): record
+//!   └─ queue ──▶ 8 workers ──▶ spawn_blocking: render ──▶ rayon's join: summary, page
+//!        ▲          │   └────▶ spawn: notify
+//!        │          ├─ channel ──▶ writer (thread): record
+//!        └─ retry ──┤                ▲
+//!                   └─ queue ──▶ clerk (task), for what failed twice
 //! ```
 //!
 //! Nothing here mentions a parent: each span is a child of what is current, and the hops see to it that the right thing
-//! is. One notification's span is current from the send in [`batch`] through the worker to [`write`], and ends when
-//! the last of them lets it go.
+//! is. One notification's span is current where it is published in [`batch`]; through the queue it goes as a broker's
+//! message would take it, in the headers; and from [`attempt`] it goes along to [`write`].
 
 use std::{
     io::{self, BufRead},
@@ -19,7 +21,11 @@ use std::{
     time::Instant,
 };
 
-use ctxhop::prelude::*;
+use ctxhop::{
+    carrier::Headers,
+    prelude::*,
+    queue::{self, Consumer, Delivery, Message, Publisher},
+};
 use opentelemetry::{
     Context, KeyValue,
     global::{self, BoxedTracer},
@@ -27,10 +33,7 @@ use opentelemetry::{
 };
 use tokio::{
     runtime::Runtime,
-    sync::{
-        Mutex,
-        mpsc::{self, Receiver, Sender, error::SendError},
-    },
+    sync::mpsc::{self, Receiver, Sender},
 };
 
 use crate::{
@@ -44,15 +47,29 @@ use crate::{
 /// Each does one notification at a time.
 const WORKERS: usize = 8;
 
-/// Both channels are bounded: a slow writer holds the workers up, they hold the batch up, and memory stays constant.
+/// All queues and channels are bounded: a slow writer holds the workers up, they hold the batch up, and memory stays
+/// constant.
 const CAPACITY: usize = 64;
 
 /// How many lines are parsed at a time.
 const CHUNK: usize = 64;
 
+/// How often a notification is tried, before it is parked.
+pub(crate) const ATTEMPTS: u64 = 2;
+
+/// The header of a parked notification that says why it failed.
+const REASON: &str = "reason";
+
+#[derive(Clone)]
 struct Job {
-    notification: Notification,
+    notification: Arc<Notification>,
     read_at: Instant,
+}
+
+impl Job {
+    fn outcome(&self, result: Result<(), String>) -> Outcome {
+        Outcome { notification: Arc::clone(&self.notification), result, read_at: self.read_at }
+    }
 }
 
 pub(crate) struct Outcome {
@@ -72,20 +89,23 @@ pub(crate) struct Summary {
 
 /// Sends a batch of notifications, and waits until all of them are delivered or failed, and recorded.
 pub(crate) fn run<H: Hops>(runtime: &Runtime, lines: Lines<impl BufRead>, receipts: Option<Receipts>) -> Summary {
-    let (queue, jobs) = mpsc::channel(CAPACITY);
+    let (queue, jobs) = queue::bounded(H::destination("notifications"), CAPACITY);
+    let (parking, parked) = queue::bounded(H::destination("parked"), CAPACITY);
     let (results, outcomes) = mpsc::channel(CAPACITY);
     let _runtime = runtime.enter();
 
     span("batch").run(|| {
         let writer = H::spawn_thread(move || write::<H>(outcomes, receipts));
-        let jobs = Arc::new(Mutex::new(jobs));
-        let workers = [(); WORKERS].map(|()| H::spawn(work::<H>(Arc::clone(&jobs), results.clone())));
-        // From here on, a channel closes when the other side is done with it.
-        drop((jobs, results));
+        let mut tasks = vec![H::spawn(file::<H>(parked, results.clone()))];
+        for _ in 0..WORKERS {
+            tasks.push(H::spawn(work::<H>(jobs.clone(), parking.clone(), results.clone())));
+        }
+        // From here on, a queue or channel closes when the other side is done with it.
+        drop((jobs, parking, results));
 
         let (invalid, read) = batch::<H>(lines, queue);
-        for worker in workers {
-            runtime.block_on(worker).unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
+        for task in tasks {
+            runtime.block_on(task).unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
         }
         let (tally, written) = writer.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
 
@@ -95,7 +115,7 @@ pub(crate) fn run<H: Hops>(runtime: &Runtime, lines: Lines<impl BufRead>, receip
 }
 
 /// Main thread: parses some lines at a time, and sends each notification on its way, with a span of its own.
-fn batch<H: Hops>(mut lines: Lines<impl BufRead>, queue: Sender<H::Message<Job>>) -> (u64, io::Result<()>) {
+fn batch<H: Hops>(mut lines: Lines<impl BufRead>, queue: Publisher<Job>) -> (u64, io::Result<()>) {
     let mut invalid = 0;
     loop {
         let (chunk, read) = take(&mut lines, CHUNK);
@@ -106,8 +126,8 @@ fn batch<H: Hops>(mut lines: Lines<impl BufRead>, queue: Sender<H::Message<Job>>
                     let cx = span("notification");
                     cx.span().set_attribute(KeyValue::new("notification.id", notification.id.clone()));
                     cx.span().set_attribute(KeyValue::new("notification.channel", notification.channel.name()));
-                    let job = Job { notification, read_at: Instant::now() };
-                    if cx.run(|| H::blocking_send(&queue, job)).is_err() {
+                    let job = Job { notification: Arc::new(notification), read_at: Instant::now() };
+                    if cx.run(|| queue.publish_blocking(job)).is_err() {
                         return (invalid, read); // No worker is left. Why, its join tells.
                     }
                 }
@@ -141,12 +161,19 @@ fn parse(line: &Line) -> Result<Notification, Invalid> {
     })
 }
 
-/// Task: delivers one notification after another, each in its own context, and between two of them in the worker's.
-async fn work<H: Hops>(jobs: Arc<Mutex<Receiver<H::Message<Job>>>>, results: Sender<H::Message<Outcome>>) {
+/// Task: handles one notification after another, each in its own context, and between two of them in the worker's.
+async fn work<H: Hops>(jobs: Consumer<Job>, parking: Publisher<Job>, results: Sender<H::Message<Outcome>>) {
     let worker = async {
-        loop {
-            let Some(message) = jobs.lock().await.recv().await else { break };
-            if H::run_async(message, |job| deliver::<H>(job, &results)).await.is_err() {
+        while let Some(mut delivery) = jobs.recv().await {
+            match delivery.process().run_async(attempt::<H>(&delivery, &parking, &results)).await {
+                Ok(()) => delivery.ack(),
+                Err(_) => {
+                    // Else it is parked, and goes on from there.
+                    let retry = delivery.delivery_count() < ATTEMPTS;
+                    delivery.nack(retry);
+                }
+            }
+            if results.is_closed() {
                 break; // The writer is gone. Why, its join tells.
             }
         }
@@ -154,24 +181,50 @@ async fn work<H: Hops>(jobs: Arc<Mutex<Receiver<H::Message<Job>>>>, results: Sen
     worker.with_context(span("worker")).await;
 }
 
-/// Renders on a thread that may block, and notifies in a task of its own, whose panic would be this delivery's only.
-async fn deliver<H: Hops>(
-    Job { notification, read_at }: Job,
+/// Delivers a notification, and hands on what became of it; a failure only with the last attempt.
+async fn attempt<H: Hops>(
+    delivery: &Delivery<Job>,
+    parking: &Publisher<Job>,
     results: &Sender<H::Message<Outcome>>,
-) -> Result<(), Box<SendError<Outcome>>> {
-    let notification = Arc::new(notification);
-    let result = async {
-        let source = Arc::clone(&notification);
-        let (summary, page) =
-            H::spawn_blocking(move || render::<H>(&source)).await.map_err(|error| format!("render: {error}"))?;
-        let target = Arc::clone(&notification);
-        H::spawn(notify(target, summary, page)).await.map_err(|error| format!("notify: {error}"))?
+) -> Result<(), String> {
+    let job = &delivery.payload;
+    match deliver::<H>(&job.notification).await {
+        Ok(()) => H::send(results, job.outcome(Ok(()))).await.map_err(|error| error.to_string()),
+        Err(reason) if delivery.delivery_count() < ATTEMPTS => Err(reason),
+        Err(reason) => {
+            let headers = Headers::from_iter([(REASON, reason.clone())]);
+            parking
+                .publish_message(Message { headers, payload: job.clone() })
+                .await
+                .map_err(|error| error.to_string())?;
+            Err(reason)
+        }
     }
-    .await;
-    if let Err(reason) = &result {
-        fail(reason);
-    }
-    H::send(results, Outcome { notification, result, read_at }).await.map_err(Box::new)
+}
+
+/// Task: has what was parked recorded. A real one would show it to somebody.
+async fn file<H: Hops>(parked: Consumer<Job>, results: Sender<H::Message<Outcome>>) {
+    let clerk = async {
+        while let Some(mut delivery) = parked.recv().await {
+            let reason = delivery.headers.get(REASON).unwrap_or("unknown").to_owned();
+            let outcome = delivery.payload.outcome(Err(reason));
+            let record = async { H::send(&results, outcome).await.map_err(|error| error.to_string()) };
+            if delivery.process().run_async(record).await.is_err() {
+                break; // The writer is gone. Why, its join tells.
+            }
+            delivery.ack();
+        }
+    };
+    clerk.with_context(span("clerk")).await;
+}
+
+/// Renders on a thread that may block, and notifies in a task of its own, whose panic would be this delivery's only.
+async fn deliver<H: Hops>(notification: &Arc<Notification>) -> Result<(), String> {
+    let source = Arc::clone(notification);
+    let (summary, page) =
+        H::spawn_blocking(move || render::<H>(&source)).await.map_err(|error| format!("render: {error}"))?;
+    let target = Arc::clone(notification);
+    H::spawn(notify(target, summary, page)).await.map_err(|error| format!("notify: {error}"))?
 }
 
 /// On a thread that may block, and from there on rayon's.

@@ -40,17 +40,20 @@ pub(crate) async fn notify(channel: Channel, to: &str, summary: &str, _page: &st
 }
 
 fn accept_email(address: &str) -> Result<(), &'static str> {
-    let (mailbox, domain) = address.rsplit_once('@').ok_or("no domain")?;
-    if mailbox.is_empty() || mailbox.contains(|c: char| c.is_whitespace() || c.is_control() || c == '@') {
-        return Err("invalid mailbox");
-    }
+    let is_mailbox = |mailbox: &str| {
+        !mailbox.is_empty() && !mailbox.contains(|c: char| c.is_whitespace() || c.is_control() || c == '@')
+    };
     let is_label = |label: &str| {
         !label.is_empty()
             && label.chars().all(|c| c.is_alphanumeric() || c == '-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    if domain.contains('.') && domain.split('.').all(is_label) { Ok(()) } else { Err("invalid domain") }
+    let is_domain = |domain: &str| domain.contains('.') && domain.split('.').all(is_label);
+    match address.rsplit_once('@') {
+        Some((mailbox, domain)) if is_mailbox(mailbox) && is_domain(domain) => Ok(()),
+        _ => Err("invalid address"),
+    }
 }
 
 fn accept_token(token: &str) -> Result<(), &'static str> {

@@ -25,7 +25,10 @@ use opentelemetry_sdk::{
     },
 };
 
-use crate::complain;
+use crate::{complain, pipeline::ATTEMPTS};
+
+/// The spans of which each line of the input has one. The others are below these, or have lost their way.
+const PER_LINE: [&str; 2] = ["parse", "notification"];
 
 const OTLP_ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
@@ -63,8 +66,8 @@ impl Telemetry {
 fn otlp(keep: u32) -> Result<BatchSpanProcessor, ExporterBuildError> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
     // Room for all spans that are kept: a queue that overflows drops spans, and a trace with holes looks disconnected.
-    let names = 9;
-    let config = BatchConfigBuilder::default().with_max_queue_size(keep as usize * names).build();
+    let names = 15;
+    let config = BatchConfigBuilder::default().with_max_queue_size((keep * RETRIED) as usize * names).build();
     Ok(BatchSpanProcessor::builder(Reporting(exporter)).with_batch_config(config).build())
 }
 
@@ -95,8 +98,11 @@ impl<E: SpanExporter> SpanExporter for Reporting<E> {
     }
 }
 
-/// Keeps the first `keep` spans of each name, and drops the others with all below them: a span under a dropped one is
-/// dropped too. So memory is bounded, and what is kept is whole: the first notifications, with all that they caused.
+/// How many spans of one name a notification can have: one for each attempt.
+const RETRIED: u32 = ATTEMPTS as u32;
+
+/// Keeps the first `keep` notifications, and drops the others with all below them: a span under a dropped one is dropped
+/// too. So memory is bounded, and what is kept is whole, with all that it caused.
 ///
 /// It also counts traces. A sampler is asked about every span, and so it counts the dropped ones as well.
 #[derive(Clone, Debug)]
@@ -118,11 +124,11 @@ impl KeepFirst {
     }
 
     fn has_room(&self, name: &str) -> bool {
+        let keep = if PER_LINE.contains(&name) { self.keep } else { self.keep * RETRIED };
         let mut kept = self.seen.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match kept.get_mut(name) {
-            Some(count) if *count == self.keep => return false,
+            Some(count) if *count == keep => return false,
             Some(count) => *count += 1,
-            None if self.keep == 0 => return false,
             None => _ = kept.insert(name.to_owned(), 1),
         }
         true

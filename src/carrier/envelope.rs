@@ -79,21 +79,17 @@ pub fn open_ended(headers: &Headers) -> Result<Vec<u8>, HeadersTooLong> {
 
 fn front(headers: &Headers, room: usize) -> Result<Vec<u8>, HeadersTooLong> {
     let length = headers.iter().map(|(name, value)| 4 + name.len() + value.len()).sum();
+    let short = |length| u16::try_from(length).map_err(|_| HeadersTooLong { length });
+    let prefix = short(length)?.to_be_bytes();
     let mut front = Vec::with_capacity(PREAMBLE + length + room);
     front.extend_from_slice(&MAGIC);
     front.push(VERSION);
-    put_length(&mut front, length)?;
+    front.extend_from_slice(&prefix);
     for text in headers.iter().flat_map(|(name, value)| [name, value]) {
-        put_length(&mut front, text.len())?;
+        front.extend_from_slice(&short(text.len())?.to_be_bytes());
         front.extend_from_slice(text.as_bytes());
     }
     Ok(front)
-}
-
-fn put_length(front: &mut Vec<u8>, length: usize) -> Result<(), HeadersTooLong> {
-    let length = u16::try_from(length).map_err(|_| HeadersTooLong { length })?;
-    front.extend_from_slice(&length.to_be_bytes());
-    Ok(())
 }
 
 /// Takes headers and payload out of a message. One that is not in an envelope is all payload.
@@ -201,9 +197,10 @@ impl<B: AsRef<[u8]>> AsRef<[u8]> for Payload<B> {
     }
 }
 
+/// Its length only: it may be long, and is nobody's to log.
 impl<B: AsRef<[u8]>> fmt::Debug for Payload<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Payload").field(&&**self).finish()
+        f.debug_tuple("Payload").field(&format_args!("{} bytes", self.len())).finish()
     }
 }
 

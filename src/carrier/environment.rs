@@ -1,6 +1,6 @@
 //! Environment variables, which are named as OpenTelemetry's specification of environment carriers says.
 
-use std::{collections::BTreeMap, env, ffi::OsStr, fmt, process::Command};
+use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsStr, fmt, process::Command};
 
 use super::Carrier;
 
@@ -71,6 +71,10 @@ impl Carrier for Environment {
     fn remove(&mut self, key: &str) {
         self.0.remove(&name_of(key));
     }
+
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        name_of(key).into()
+    }
 }
 
 /// The variables that a child process will get besides those that it inherits.
@@ -96,6 +100,10 @@ impl Carrier for Command {
 
     fn remove(&mut self, key: &str) {
         self.env_remove(name_of(key));
+    }
+
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        name_of(key).into()
     }
 }
 

@@ -12,7 +12,7 @@ use opentelemetry::{
     trace::TraceContextExt,
 };
 
-use super::{Carrier, same_key};
+use super::{Carrier, NOT_TEXT, same_key};
 use crate::{
     Snapshot,
     propagation::{TRACEPARENT, TRACESTATE},
@@ -188,6 +188,9 @@ impl<C: Carrier> Extractor for Bounded<'_, C> {
         if same_key(key, TRACESTATE) && values.next().is_some() {
             return self.tracestate.get_or_init(|| Some(self.values(key)?.join(","))).as_deref();
         }
+        if first == NOT_TEXT {
+            return self.values(key)?.first().copied();
+        }
         self.note(key);
         self.within(key, first.len() <= max_bytes(key)).then_some(first)
     }
@@ -234,18 +237,24 @@ impl<'a, C: Carrier> Bounded<'a, C> {
                 break;
             }
         }
-        self.within(key, bytes <= max_bytes(key) && values.len() <= MAX_VALUES).then_some(values)
+        let within = self.within(key, bytes <= max_bytes(key) && values.len() <= MAX_VALUES);
+        if !same_key(key, TRACEPARENT) && !same_key(key, TRACESTATE) {
+            values.retain(|value| *value != NOT_TEXT);
+        }
+        (within && !values.is_empty()).then_some(values)
     }
 
-    /// The leading members of all baggage. They stand for themselves, so that some are better than none.
+    /// The leading members of all baggage, and no empty ones, which the SDK's propagator would count. They stand for
+    /// themselves, so that some are better than none.
     fn baggage(&self) -> Option<&str> {
         let mut values = self.carrier.get_all(BAGGAGE);
         let first = values.next()?;
-        let leading = match values.next() {
-            None => self.cut(first),
-            Some(_) => self.baggage.get_or_init(|| self.join_baggage()),
+        let only = values.next().is_none().then(|| self.cut(text(first)));
+        let leading = match only.filter(|list| !list.split(',').any(is_empty)) {
+            Some(list) => list,
+            None => self.baggage.get_or_init(|| self.join_baggage()),
         };
-        self.baggage_seen.set(!leading.trim().is_empty());
+        self.baggage_seen.set(!leading.is_empty());
         Some(leading)
     }
 
@@ -255,11 +264,14 @@ impl<'a, C: Carrier> Bounded<'a, C> {
             if !self.within(BAGGAGE, count < MAX_VALUES) {
                 break;
             }
-            if !joined.is_empty() {
-                joined.push(',');
-            }
+            let value = text(value);
             let leading = self.cut(value);
-            joined.push_str(leading);
+            for member in leading.split(',').filter(|member| !is_empty(member)) {
+                if !joined.is_empty() {
+                    joined.push(',');
+                }
+                joined.push_str(member);
+            }
             if leading.len() < value.len() || joined.len() > MAX_BYTES {
                 break;
             }
@@ -307,10 +319,27 @@ fn max_bytes(key: &str) -> usize {
     if same_key(key, TRACESTATE) { MAX_TRACESTATE_BYTES } else { MAX_BYTES }
 }
 
-/// As many members of a list as the limits allow.
+/// A value of a list whose members stand for themselves: what is not text is none of them.
+fn text(value: &str) -> &str {
+    if value == NOT_TEXT { "" } else { value }
+}
+
+fn is_empty(member: &str) -> bool {
+    member.trim_ascii().is_empty()
+}
+
+/// As many members of a list as the limits allow. Empty ones are not counted, as the recommendation allows them.
 pub(super) fn leading_members(list: &str) -> &str {
-    let whole = (list.len() <= MAX_BYTES).then_some(list.len());
-    let commas = list.bytes().take(MAX_BYTES + 1).enumerate().filter(|(_, byte)| *byte == b',').map(|(at, _)| at);
-    let end = commas.chain(whole).take(MAX_VALUES).last().unwrap_or(0);
+    // One byte more than is allowed, so that a member which ends there is seen to go on.
+    let seen = &list.as_bytes()[..list.len().min(MAX_BYTES + 1)];
+    let (mut start, mut end, mut count) = (0, 0, 0);
+    for member in seen.split(|byte| *byte == b',') {
+        count += usize::from(!member.trim_ascii().is_empty());
+        if start + member.len() > MAX_BYTES || count > MAX_VALUES {
+            break;
+        }
+        end = start + member.len();
+        start = end + 1;
+    }
     &list[..end]
 }

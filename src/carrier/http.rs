@@ -1,13 +1,15 @@
 //! HTTP. A value of a header need not be text; one that is, is ASCII.
 
+use std::borrow::Cow;
+
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Carrier;
+use super::{Carrier, NOT_TEXT};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 impl Carrier for HeaderMap {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.get_all(key).iter().filter_map(|value| value.to_str().ok())
+        self.get_all(key).iter().map(|value| value.to_str().unwrap_or(NOT_TEXT))
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
@@ -22,6 +24,26 @@ impl Carrier for HeaderMap {
     }
 
     fn remove(&mut self, key: &str) {
-        self.remove(key);
+        let Ok(name) = HeaderName::from_bytes(key.as_bytes()) else { return };
+        if self.contains_key(&name) {
+            // The map's own way is to put its last header where the removed one was.
+            match without(self, &name) {
+                Some(others) => *self = others,
+                None => _ = self.remove(&name),
+            }
+        }
     }
+
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        key.to_ascii_lowercase().into()
+    }
+}
+
+/// The other headers, in their order. `None` if the map cannot be made, as it is too full and hashes badly.
+fn without(map: &HeaderMap, removed: &HeaderName) -> Option<HeaderMap> {
+    let mut others = HeaderMap::try_with_capacity(map.keys_len()).ok()?;
+    for (name, value) in map.iter().filter(|(name, _)| *name != removed) {
+        others.try_append(name.clone(), value.clone()).ok()?;
+    }
+    Some(others)
 }

@@ -21,8 +21,7 @@ use crate::propagation::{TRACEPARENT, TRACESTATE};
 ///   stale value where the message refuses the new one. Other keys are left alone, and so is the trace in the message
 ///   if the context has none.
 /// - A context with nothing to carry changes nothing, so that what an earlier sender has put into the message stays.
-/// - A message that cannot be written to is as it was, and that is no error. A shared reference is such a message: it is
-///   `&mut request.headers_mut()`, not `&mut request.headers()`.
+/// - A message that cannot be written to is as it was, and that is no error.
 /// - Of a baggage over 64 members or 8,192 bytes, the leading members that fit are carried.
 ///
 /// # Examples
@@ -46,6 +45,13 @@ use crate::propagation::{TRACEPARENT, TRACESTATE};
 /// let mut message = BTreeMap::new();
 /// assert!(!carrier::inject(&Context::new(), &mut message));
 /// assert!(message.is_empty());
+/// ```
+///
+/// What is borrowed to be read does not compile. It is `request.headers_mut()`, not `&mut request.headers()`:
+///
+/// ```compile_fail,E0277
+/// # let request = http::Request::new(());
+/// ctxhop::carrier::inject(&opentelemetry::Context::current(), &mut request.headers());
 /// ```
 pub fn inject(cx: &Context, carrier: &mut impl Carrier) -> bool {
     global::get_text_map_propagator(|propagator| inject_with(propagator, cx, carrier))

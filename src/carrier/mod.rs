@@ -25,8 +25,9 @@
 //! | `http::HeaderMap` (feature `http`) | HTTP |
 //! | [`envelope`], with [`Headers`] | protocols without headers: MQTT 3.1.1, plain bytes |
 //!
-//! A shared reference to a carrier is a carrier that can only be read, an exclusive one is as good as the carrier
-//! itself. Implement [`Carrier`] for a message type of your own, and check it with `testing::carrier_contract`.
+//! An exclusive reference to a carrier is as good as the carrier itself; a shared one is none, so that nobody injects into
+//! what cannot be written to. Where an adaptor takes a carrier by value, [`ReadOnly`] lends it. Implement [`Carrier`] for
+//! a message type of your own, and check it with `testing::carrier_contract`.
 //!
 //! # Guarantees
 //!
@@ -49,12 +50,22 @@ mod inject;
 mod map;
 mod pairs;
 mod prefixed;
+mod read_only;
+
+use std::borrow::Cow;
+
+/// What a carrier gives for a value that is not text, so that it counts: the replacement character.
+///
+/// A second `traceparent` makes the first invalid, also one that is not text, and so does a part of a `tracestate`. By
+/// [`extract`], no propagator gets to see it among the values of any other key.
+pub const NOT_TEXT: &str = "\u{fffd}";
 
 pub use environment::Environment;
 pub use extract::{Reason, Rejected, extract, extract_with, try_extract, try_extract_with};
 pub use headers::{Headers, IntoIter, Iter};
 pub use inject::{inject, inject_with};
 pub use prefixed::Prefixed;
+pub use read_only::ReadOnly;
 
 /// What carries keys and values of text: the headers, properties or attributes of a message.
 ///
@@ -62,8 +73,10 @@ pub use prefixed::Prefixed;
 ///
 /// `testing::carrier_contract` checks it:
 ///
-/// - Keys are looked up without regard to ASCII case, and keep the case that they came with.
-/// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over.
+/// - Keys are looked up without regard to ASCII case, and are kept as they came, or as [`spelling`](Self::spelling)
+///   says.
+/// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over, or, where keys may repeat, given
+///   as [`NOT_TEXT`].
 /// - [`set`](Self::set) leaves one value for the key, and touches no other key.
 /// - Each of [`keys`](Self::keys) can be looked up.
 ///
@@ -72,7 +85,8 @@ pub use prefixed::Prefixed;
 /// A message type with headers of bytes:
 ///
 /// ```
-/// use ctxhop::carrier::Carrier;
+/// use ctxhop::carrier::{Carrier, NOT_TEXT};
+/// use std::str::from_utf8;
 ///
 /// struct Record {
 ///     headers: Vec<(String, Option<Vec<u8>>)>,
@@ -81,7 +95,7 @@ pub use prefixed::Prefixed;
 /// impl Carrier for Record {
 ///     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
 ///         let headers = self.headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(key));
-///         headers.filter_map(|(_, value)| std::str::from_utf8(value.as_ref()?).ok())
+///         headers.map(|(_, value)| value.as_ref().and_then(|value| from_utf8(value).ok()).unwrap_or(NOT_TEXT))
 ///     }
 ///
 ///     fn keys(&self) -> impl Iterator<Item = &str> {
@@ -100,7 +114,7 @@ pub use prefixed::Prefixed;
 /// }
 /// ```
 pub trait Carrier {
-    /// The textual values of a key, in their order.
+    /// The values of a key, in their order, with [`NOT_TEXT`] for what is not text.
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str>;
 
     /// The keys, in their order if they have one.
@@ -112,6 +126,11 @@ pub trait Carrier {
 
     /// Removes all values of a key, if the message can be written to.
     fn remove(&mut self, key: &str);
+
+    /// How the message spells a key, if it does not keep what it is given. An environment says `TRACEPARENT`.
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        key.into()
+    }
 }
 
 impl<C: Carrier + ?Sized> Carrier for &mut C {
@@ -130,23 +149,10 @@ impl<C: Carrier + ?Sized> Carrier for &mut C {
     fn remove(&mut self, key: &str) {
         (**self).remove(key);
     }
-}
 
-/// A message that is only lent cannot be written to: nothing is set, nothing removed.
-impl<C: Carrier + ?Sized> Carrier for &C {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        (**self).get_all(key)
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        (**self).spelling(key)
     }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        (**self).keys()
-    }
-
-    fn set(&mut self, _key: &str, _value: String) -> bool {
-        false
-    }
-
-    fn remove(&mut self, _key: &str) {}
 }
 
 /// Whether both name the same, in whatever case. Mostly it is the same case, which is faster to see.

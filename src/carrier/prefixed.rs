@@ -9,14 +9,14 @@ use super::{Carrier, same_key};
 /// # Examples
 ///
 /// ```
-/// use ctxhop::carrier::{Carrier, Prefixed};
+/// use ctxhop::carrier::{Carrier, Prefixed, ReadOnly};
 /// use std::collections::BTreeMap;
 ///
 /// let mut attributes = BTreeMap::from([("color".to_owned(), "red".to_owned())]);
 /// Prefixed::new("googclient_", &mut attributes).set("traceparent", "00-…".to_owned());
 /// assert_eq!(attributes["googclient_traceparent"], "00-…");
 ///
-/// let received = Prefixed::new("googclient_", &attributes);
+/// let received = Prefixed::new("googclient_", ReadOnly(&attributes));
 /// assert_eq!(received.keys().collect::<Vec<_>>(), ["traceparent"]);
 /// assert_eq!(received.get_all("traceparent").collect::<Vec<_>>(), ["00-…"]);
 /// ```
@@ -52,6 +52,18 @@ impl<C> Prefixed<C> {
     }
 }
 
+impl<C: Carrier> Prefixed<C> {
+    /// The prefix as the carrier has it in its keys: it need not keep it either.
+    fn spelled_prefix(&self) -> Cow<'_, str> {
+        if self.prefix.is_empty() { "".into() } else { self.carrier.spelling(&self.prefix) }
+    }
+}
+
+fn without_prefix<'k>(key: &'k str, prefix: &str) -> Option<&'k str> {
+    let (start, key) = key.split_at_checked(prefix.len())?;
+    same_key(start, prefix).then_some(key)
+}
+
 impl<C: Carrier> Carrier for Prefixed<C> {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         // Collected, as the inner iterator may borrow the key.
@@ -59,10 +71,8 @@ impl<C: Carrier> Carrier for Prefixed<C> {
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
-        self.carrier.keys().filter_map(|key| {
-            let (prefix, key) = key.split_at_checked(self.prefix.len())?;
-            same_key(prefix, &self.prefix).then_some(key)
-        })
+        let prefix = self.spelled_prefix();
+        self.carrier.keys().filter_map(move |key| without_prefix(key, &prefix))
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
@@ -73,5 +83,11 @@ impl<C: Carrier> Carrier for Prefixed<C> {
     fn remove(&mut self, key: &str) {
         let key = self.whole(key);
         self.carrier.remove(&key);
+    }
+
+    fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        let whole = self.whole(key);
+        let spelled = self.carrier.spelling(&whole);
+        without_prefix(&spelled, &self.spelled_prefix()).unwrap_or(key).to_owned().into()
     }
 }

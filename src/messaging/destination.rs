@@ -32,11 +32,15 @@ use crate::{
     carrier::{self, Carrier},
 };
 
+/// The system of queues in this process.
+pub(super) const IN_MEMORY: &str = "in_memory";
+
 /// A queue or topic, described once, and what is done with its messages.
 ///
 /// Each of [`send`](Self::send), [`create`](Self::create), [`receive`](Self::receive), [`process`](Self::process) and
 /// [`settle`](Self::settle) starts a span at the call and gives an [`Operation`], to [`run`](Operation::run) the work
-/// in.
+/// in. What is named `…_batch` is one operation on many messages, and what is named `…_with` takes what is to be said
+/// about each of them, which goes on its link.
 ///
 /// To clone it is cheap, and an operation keeps a clone: make one destination for each queue and keep it. The tracer
 /// and the instruments are looked up at its first operation, from the global providers unless
@@ -54,6 +58,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Destination {
     shared: Arc<Shared>,
+    /// What its operations are called, if not after their type.
+    operation_name: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -104,7 +110,22 @@ impl Destination {
                 metrics: OnceLock::new(),
                 propagator: None,
             }),
+            operation_name: None,
         }
+    }
+
+    /// A queue of this process: the messaging system is `in_memory`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::messaging::Destination;
+    ///
+    /// let orders = Destination::in_memory("orders");
+    /// ```
+    #[must_use]
+    pub fn in_memory(name: impl Into<Arc<str>>) -> Self {
+        Self::new(IN_MEMORY, name)
     }
 
     /// What the name is made from, when there are many: `/customers/{id}`. Spans and metrics are named after it, not
@@ -155,6 +176,24 @@ impl Destination {
     #[must_use]
     pub fn client_id(self, id: impl Into<Arc<str>>) -> Self {
         self.with(|shared| shared.client_id = Some(id.into().into()))
+    }
+
+    /// This destination, with operations that are called as the messaging system calls them: `publish`, `poll`, `peek`.
+    ///
+    /// Spans are named so, and metrics have it as `messaging.operation.name`; the operation's type stays. Call it for
+    /// each operation, which costs next to nothing, or keep the result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    ///
+    /// let orders = Destination::new("rabbitmq", "orders");
+    /// orders.operation_name("publish").send(&mut Headers::new()).run(|| ());
+    /// ```
+    #[must_use]
+    pub fn operation_name(&self, name: &'static str) -> Self {
+        Self { shared: self.shared.clone(), operation_name: Some(name) }
     }
 
     /// Whose child the span of a [`process`](Self::process) is.
@@ -240,7 +279,7 @@ impl Destination {
     /// # }
     /// ```
     pub fn send(&self, message: &mut impl Carrier) -> Operation {
-        self.send_all([message], None)
+        self.send_all([message], None, |_| [])
     }
 
     /// Sends messages in one go: one span, with the number of messages.
@@ -252,9 +291,40 @@ impl Destination {
     where
         C: Carrier + 'a,
     {
+        self.send_batch_with(messages, |_| [])
+    }
+
+    /// As [`send_batch`](Self::send_batch), with what is to be said about each message that has a creation context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    /// use opentelemetry::KeyValue;
+    ///
+    /// # let orders = Destination::new("rabbitmq", "orders");
+    /// let mut batch = [("id", "17"), ("id", "18")].map(|header| Headers::from_iter([header]));
+    /// for message in &mut batch {
+    ///     orders.create(message).run(|| ());
+    /// }
+    /// orders
+    ///     .send_batch_with(&mut batch, |message| {
+    ///         message.get("id").map(|id| KeyValue::new("messaging.message.id", id.to_owned()))
+    ///     })
+    ///     .run(|| ());
+    /// ```
+    pub fn send_batch_with<'a, C, A>(
+        &self,
+        messages: impl IntoIterator<Item = &'a mut C>,
+        attributes: impl FnMut(&C) -> A,
+    ) -> Operation
+    where
+        C: Carrier + 'a,
+        A: IntoIterator<Item = KeyValue>,
+    {
         let messages: Vec<_> = messages.into_iter().collect();
         let count = messages.len() as u64;
-        self.send_all(messages, Some(count))
+        self.send_all(messages, Some(count), attributes)
     }
 
     /// Creates a message that is sent later, or in a batch: a `PRODUCER` span, whose context goes into the message at
@@ -322,21 +392,14 @@ impl Destination {
         &self,
         since: SystemTime,
         messages: impl IntoIterator<Item = &'a C>,
-        mut attributes: impl FnMut(&'a C) -> A,
+        attributes: impl FnMut(&'a C) -> A,
     ) -> Operation
     where
         C: Carrier + 'a,
         A: IntoIterator<Item = KeyValue>,
     {
         let ambient = Context::capture();
-        let mut count = 0;
-        let mut links = Vec::new();
-        for message in messages {
-            count += 1;
-            if let Some(creation) = valid(&self.extract_trusted(message)) {
-                links.push(Link::new(creation, attributes(message).into_iter().collect(), 0));
-            }
-        }
+        let Batch { count, links, .. } = self.read_batch(messages, attributes);
         if count == 0 {
             return Operation::new(Open::none(self, Action::Receive, ambient));
         }
@@ -381,22 +444,83 @@ impl Destination {
     pub fn process(&self, message: &impl Carrier) -> Operation {
         let ambient = Context::capture();
         let shared = &*self.shared;
-        let (said, rejected) = match shared.trust {
-            Trust::Ignore => (Context::new(), None),
-            Trust::Continue | Trust::LinkOnly => match self.try_extract(message) {
-                Ok(cx) => (cx, None),
-                Err(rejected) => (rejected.clone().into_context(), Some(rejected)),
-            },
-        };
+        let (said, rejected) = self.read(message);
         let origin = Origin::new(&ambient, shared.baggage.apply(said), shared.relation, shared.trust);
         let links = origin.links.into_iter().map(Link::with_context).collect();
         let mut operation = self.start(Action::Process, false, origin.base, links, None, SystemTime::now());
         if !origin.ambient {
             operation.leave_surroundings();
         }
-        if let Some(rejected) = rejected {
-            operation.add_event("ctxhop.context_rejected", KeyValue::new("ctxhop.reason", rejected.to_string()));
+        operation.add_rejected(rejected);
+        operation
+    }
+
+    /// Processes messages in one go, by a handler that takes them all at once: one `CONSUMER` span, with a link to each
+    /// message that has a creation context, and the number of messages.
+    ///
+    /// Many messages have no common parent, so that the span is a child of what is current here, or a new root, whatever
+    /// [`Relation`] says; and in the handler, all of what is current here is current, or nothing, and no message's
+    /// baggage. If the messages are handled one by one, call [`process`](Self::process) for each.
+    ///
+    /// If there are no messages, there is no span, and nothing is counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    ///
+    /// # fn insert_all(_: &[Headers]) -> Result<(), std::io::Error> { Ok(()) }
+    /// # fn poll() -> Vec<Headers> { Vec::new() }
+    /// # let orders = Destination::new("kafka", "orders");
+    /// let batch = poll();
+    /// orders.process_batch(&batch).run(|| insert_all(&batch))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn process_batch<'a, C>(&self, messages: impl IntoIterator<Item = &'a C>) -> Operation
+    where
+        C: Carrier + 'a,
+    {
+        self.process_batch_with(messages, |_| [])
+    }
+
+    /// As [`process_batch`](Self::process_batch), with what is to be said about each message that has a creation
+    /// context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    /// use opentelemetry::KeyValue;
+    ///
+    /// # let orders = Destination::new("kafka", "orders");
+    /// # let batch = [Headers::from_iter([("offset", "42")])];
+    /// orders
+    ///     .process_batch_with(&batch, |message| {
+    ///         message.get("offset").map(|offset| KeyValue::new("messaging.kafka.offset", offset.to_owned()))
+    ///     })
+    ///     .run(|| ());
+    /// ```
+    pub fn process_batch_with<'a, C, A>(
+        &self,
+        messages: impl IntoIterator<Item = &'a C>,
+        attributes: impl FnMut(&'a C) -> A,
+    ) -> Operation
+    where
+        C: Carrier + 'a,
+        A: IntoIterator<Item = KeyValue>,
+    {
+        let ambient = Context::capture();
+        let Batch { count, links, rejected } = self.read_batch(messages, attributes);
+        if count == 0 {
+            return Operation::new(Open::none(self, Action::Process, ambient));
         }
+        // The links are all that the messages give: none is the parent, none brings its baggage.
+        let origin = Origin::new(&ambient, Context::new(), Relation::Link, self.shared.trust);
+        let mut operation = self.start(Action::Process, false, origin.base, links, Some(count), SystemTime::now());
+        if !origin.ambient {
+            operation.leave_surroundings();
+        }
+        operation.add_rejected(rejected);
         operation
     }
 
@@ -419,10 +543,15 @@ impl Destination {
         self.start(Action::Settle(settlement), false, ambient, Vec::new(), None, SystemTime::now())
     }
 
-    fn send_all<'a, C, I>(&self, messages: I, batch: Option<u64>) -> Operation
+    fn send_all<'a, C, A>(
+        &self,
+        messages: impl IntoIterator<Item = &'a mut C>,
+        batch: Option<u64>,
+        mut attributes: impl FnMut(&C) -> A,
+    ) -> Operation
     where
         C: Carrier + 'a,
-        I: IntoIterator<Item = &'a mut C>,
+        A: IntoIterator<Item = KeyValue>,
     {
         let ambient = Context::capture();
         if batch == Some(0) {
@@ -432,7 +561,7 @@ impl Destination {
         let mut bare = Vec::new();
         for message in messages {
             match valid(&self.extract(message)) {
-                Some(creation) => links.push(Link::with_context(creation)),
+                Some(creation) => links.push(Link::new(creation, attributes(message).into_iter().collect(), 0)),
                 None => bare.push(message),
             }
         }
@@ -442,6 +571,27 @@ impl Destination {
             self.inject(operation.context(), message);
         }
         operation
+    }
+
+    fn read_batch<'a, C, A>(
+        &self,
+        messages: impl IntoIterator<Item = &'a C>,
+        mut attributes: impl FnMut(&'a C) -> A,
+    ) -> Batch
+    where
+        C: Carrier + 'a,
+        A: IntoIterator<Item = KeyValue>,
+    {
+        let mut batch = Batch { count: 0, links: Vec::new(), rejected: Vec::new() };
+        for message in messages {
+            batch.count += 1;
+            let (said, rejected) = self.read(message);
+            batch.rejected.extend(rejected);
+            if let Some(creation) = valid(&said) {
+                batch.links.push(Link::new(creation, attributes(message).into_iter().collect(), 0));
+            }
+        }
+        batch
     }
 
     /// `creates`: the span's context is to be a creation context.
@@ -476,9 +626,14 @@ impl Destination {
     fn span_name(&self, action: &Action) -> String {
         let shared = &*self.shared;
         match self.low_cardinality_name().or(shared.template.as_ref()) {
-            Some(destination) => format!("{} {destination}", action.name()),
-            None => action.name().to_owned(),
+            Some(destination) => format!("{} {destination}", self.name_of(action)),
+            None => self.name_of(action).to_owned(),
         }
+    }
+
+    /// What the operation is called.
+    pub(super) fn name_of(&self, action: &Action) -> &'static str {
+        self.operation_name.unwrap_or(action.name())
     }
 
     /// The name, if spans and metrics may be named after it.
@@ -491,7 +646,7 @@ impl Destination {
         let shared = &*self.shared;
         let mut attributes = Vec::with_capacity(12);
         attributes.push(KeyValue::new(MESSAGING_SYSTEM, shared.system.clone()));
-        attributes.push(KeyValue::new(MESSAGING_OPERATION_NAME, action.name()));
+        attributes.push(KeyValue::new(MESSAGING_OPERATION_NAME, self.name_of(action)));
         attributes.push(KeyValue::new(MESSAGING_OPERATION_TYPE, action.operation_type()));
         attributes.push(KeyValue::new(MESSAGING_DESTINATION_NAME, shared.name.clone()));
         let mut text = |key: &'static str, value: &Option<StringValue>| {
@@ -520,7 +675,7 @@ impl Destination {
         // Room for the `error.type` and the operation's type.
         let mut attributes = Vec::with_capacity(11);
         attributes.push(KeyValue::new(MESSAGING_SYSTEM, shared.system.clone()));
-        attributes.push(KeyValue::new(MESSAGING_OPERATION_NAME, action.name()));
+        attributes.push(KeyValue::new(MESSAGING_OPERATION_NAME, self.name_of(action)));
         let mut text = |key: &'static str, value: Option<&StringValue>| {
             attributes.extend(value.cloned().map(|value| KeyValue::new(key, value)));
         };
@@ -556,9 +711,17 @@ impl Destination {
 
     /// What a message says of its origin, if its senders may say anything.
     pub(super) fn extract_trusted(&self, message: &impl Carrier) -> Context {
+        self.read(message).0
+    }
+
+    /// As [`extract_trusted`](Self::extract_trusted), and what is wrong with it.
+    fn read(&self, message: &impl Carrier) -> (Context, Option<carrier::Rejected>) {
         match self.shared.trust {
-            Trust::Ignore => Context::new(),
-            Trust::Continue | Trust::LinkOnly => self.extract(message),
+            Trust::Ignore => (Context::new(), None),
+            Trust::Continue | Trust::LinkOnly => match self.try_extract(message) {
+                Ok(cx) => (cx, None),
+                Err(rejected) => (rejected.clone().into_context(), Some(rejected)),
+            },
         }
     }
 
@@ -579,6 +742,13 @@ impl Destination {
             None => carrier::inject(cx, message),
         };
     }
+}
+
+/// What many messages say of their origins.
+struct Batch {
+    count: u64,
+    links: Vec<Link>,
+    rejected: Vec<carrier::Rejected>,
 }
 
 impl fmt::Debug for Destination {

@@ -34,6 +34,7 @@
 //! | [`send`](Destination::send), after `create` | `send orders` | `CLIENT` | links to the message's, which is kept |
 //! | [`receive`](Destination::receive) | `receive orders` | `CLIENT` | links to each message's |
 //! | [`process`](Destination::process) | `process orders` | `CONSUMER` | links to the message's, or is its child, too |
+//! | [`process_batch`](Destination::process_batch) | `process orders` | `CONSUMER` | links to each message's |
 //! | [`settle`](Destination::settle) | `ack orders` | `CLIENT` | links to the message's, where asked for |
 //!
 //! Names, kinds, attributes, links and metrics are those of OpenTelemetry's

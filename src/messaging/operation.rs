@@ -20,11 +20,15 @@ use pin_project_lite::pin_project;
 
 use super::{
     Destination, Failure,
+    destination::IN_MEMORY,
     outcome::{ByError, ByType, Classify},
     relation::valid,
     surroundings::{self, Surroundings},
 };
-use crate::{Propagate, Snapshot, WithContext, carrier::Carrier};
+use crate::{
+    Propagate, Snapshot, WithContext,
+    carrier::{Carrier, Rejected},
+};
 
 /// One send, receive, process or settle, under way: its span has started. Made by [`Destination`].
 ///
@@ -116,6 +120,7 @@ impl<C> Operation<C> {
     pub fn delivery_count(self, count: u64) -> Self {
         let key = match self.open.destination.system() {
             "gcp_pubsub" => Key::from_static_str(MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT),
+            IN_MEMORY => Key::from_static_str("messaging.in_memory.message.delivery_count"),
             system => Key::from(format!("messaging.{system}.message.delivery_count")),
         };
         self.attribute(key, integer(count))
@@ -133,7 +138,7 @@ impl<C> Operation<C> {
     }
 
     /// How many messages this operation is on, if it is a batch that the carrier stands for as a whole. Those of
-    /// [`Destination::send_batch`] and [`Destination::receive`] are counted already.
+    /// [`Destination::send_batch`], [`Destination::receive`] and [`Destination::process_batch`] are counted already.
     pub fn batch(mut self, messages: u64) -> Self {
         self.open.messages = messages;
         self.attribute(MESSAGING_BATCH_MESSAGE_COUNT, integer(messages))
@@ -157,8 +162,28 @@ impl<C> Operation<C> {
 
     /// Links to a span: the previous attempt at the message, for instance.
     pub fn link(self, span_context: SpanContext) -> Self {
+        self.link_with(span_context, [])
+    }
+
+    /// As [`link`](Self::link), with what tells this link from others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    /// use opentelemetry::{KeyValue, trace::TraceContextExt};
+    ///
+    /// # let (orders, message) = (Destination::new("rabbitmq", "orders"), Headers::new());
+    /// let first = orders.process(&message);
+    /// let attempt = first.context().span().span_context().clone();
+    /// if first.run(|| Err::<(), _>("no apples")).is_err() {
+    ///     let previous = [KeyValue::new("shop.link", "previous attempt")];
+    ///     orders.process(&message).delivery_count(2).link_with(attempt, previous).run(|| ());
+    /// }
+    /// ```
+    pub fn link_with(self, span_context: SpanContext, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
         if let Some(span) = self.open.span() {
-            span.add_link(span_context, Vec::new());
+            span.add_link(span_context, attributes.into_iter().collect());
         }
         self
     }
@@ -206,9 +231,18 @@ impl<C> Operation<C> {
         self.open.surroundings = surroundings::NONE;
     }
 
-    pub(super) fn add_event(&self, name: &'static str, attribute: KeyValue) {
-        if let Some(span) = self.open.span() {
-            span.add_event(name, vec![attribute]);
+    /// The operation's own span, if it has one.
+    #[cfg(feature = "queue")]
+    pub(crate) fn span_context(&self) -> Option<SpanContext> {
+        self.open.span().map(|span| span.span_context().clone())
+    }
+
+    /// An event for each message whose headers are no use.
+    pub(super) fn add_rejected(&self, rejected: impl IntoIterator<Item = Rejected>) {
+        let Some(span) = self.open.span() else { return };
+        for rejected in rejected {
+            let reason = KeyValue::new("ctxhop.reason", rejected.to_string());
+            span.add_event("ctxhop.context_rejected", vec![reason]);
         }
     }
 }
@@ -461,7 +495,7 @@ impl Open {
 
     fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
-            .field("operation", &self.action.name())
+            .field("operation", &self.destination.name_of(&self.action))
             .field("destination", &self.destination)
             .field("context", &self.context)
             .finish_non_exhaustive()

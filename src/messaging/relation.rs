@@ -7,6 +7,8 @@ use opentelemetry::{
 };
 
 /// Whose child the span of a `process` is. It always links to the message's creation context as well.
+///
+/// A [`process_batch`](super::Destination::process_batch) is never the child of a message, as there are many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Relation {

@@ -53,8 +53,10 @@ const RANDOM_TRACE_ID: u8 = 0b10;
 /// [`TraceState`](opentelemetry::trace::TraceState) refuses keys that level 2 allows: `tenant@a-long-system-name`,
 /// `a@b@c`. Such members are not in [`SpanContext::trace_state`]. They travel beside it in the [`Context`], together
 /// with the flag above, and are written again, in their place, by a context that comes from the extracted one and is
-/// still in its trace. What the span's own tracestate adds, changes or deletes is honoured; one that is cleared clears
-/// them as well. A context built anew around the span (`Context::new().with_span(span)`) has lost them.
+/// still in its trace. What the span's own tracestate adds, changes or deletes is honoured: what is set goes to the front,
+/// before them; one that is cleared (`TraceState::NONE`) clears them as well. Two things cannot be seen: that the first
+/// member is set to what it was, and that a tracestate of nothing but such members is cleared. A context built anew
+/// around the span (`Context::new().with_span(span)`) has lost them.
 ///
 /// # Examples
 ///

@@ -44,19 +44,22 @@ pub(super) fn parse(headers: &[&str]) -> Option<(TraceState, Option<Extended>)> 
 pub(super) fn format(own: &TraceState, extended: Option<&Extended>) -> Option<String> {
     match extended {
         Some(extended) if *own == extended.held => Some(extended.all.clone()),
-        _ if own.into_iter().next().is_none() => None,
+        // Cleared, which is not to have its last member deleted: that leaves a list without members.
+        _ if *own == TraceState::NONE => None,
         Some(extended) => merge(own, extended),
         None => join(own.into_iter()),
     }
 }
 
 fn merge(own: &TraceState, extended: &Extended) -> Option<String> {
-    // What is new or changed goes to the front, and the rest keeps its order.
+    // What is set goes to the front, and the rest keeps its order: it is as much of the end as was in this order before.
+    let own: Vec<_> = own.into_iter().collect();
     let held: Vec<_> = extended.held.into_iter().collect();
-    let kept: Vec<_> = own.into_iter().filter(|member| held.contains(member)).collect();
-    let new = own.into_iter().filter(|member| !held.contains(member));
+    let mut before = held.iter().rev();
+    let kept = own.iter().rev().take_while(|member| before.any(|held| held == *member)).count();
+    let (set, kept) = own.split_at(own.len() - kept);
     let old = extended.all.split(',').filter_map(member);
-    join(new.chain(old.filter(|member| kept.contains(member) || !held.contains(member))))
+    join(set.iter().copied().chain(old.filter(|member| kept.contains(member) || !held.contains(member))))
 }
 
 const OPTIONAL_WHITESPACE: [char; 2] = [' ', '\t'];

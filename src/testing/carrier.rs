@@ -9,7 +9,7 @@ use opentelemetry::{
 use opentelemetry_sdk::propagation::BaggagePropagator;
 
 use crate::{
-    carrier::{self, Carrier, Reason},
+    carrier::{self, Carrier, NOT_TEXT, Reason},
     propagation::TraceContextPropagator,
 };
 
@@ -87,7 +87,8 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         self
     }
 
-    /// Says how a key gets a value that is not text. Call it for each kind: null, a number, bytes that are not UTF-8.
+    /// Says how a key gets a value that is not text, beside those that it has if keys may repeat. Call it for each kind:
+    /// null, a number, bytes that are not UTF-8.
     pub fn not_text(mut self, put: impl Fn(&mut C, &str) + 'a) -> Self {
         self.not_text.push(Box::new(put));
         self
@@ -109,24 +110,28 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         self.empty_says_nothing();
         self.values_come_back();
         self.case_is_ignored();
+        self.keys_are_kept();
         self.context_comes_back();
         self.own_keys_are_replaced_and_no_others();
         self.empty_context_changes_nothing();
         self.too_much_is_bounded();
-        self.lent_is_read_only();
         if let Some(append) = &self.repeats {
             self.repeated_values_keep_their_order(append);
             self.repeated_headers_are_joined(append);
             self.repeated_headers_are_replaced(append);
         }
         for put in &self.not_text {
-            self.not_text_is_passed_over(put);
+            self.not_text_says_nothing(put);
+            if let Some(append) = &self.repeats {
+                self.not_text_counts(append, put);
+            }
         }
         if let Some(freeze) = &self.read_only {
             self.frozen_is_read_only(freeze);
         }
     }
 
+    #[track_caller]
     fn empty_says_nothing(&self) {
         let carrier = self.made();
         assert_eq!(keys(&carrier), [""; 0], "a new carrier has no keys");
@@ -136,6 +141,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         assert!(is_empty(&extract(&carrier).expect("a new carrier is nothing to reject")), "nothing comes of nothing");
     }
 
+    #[track_caller]
     fn values_come_back(&self) {
         let mut carrier = self.made();
         for value in ["one", "", "a=b, c;d \"e\" %20 ~", "two"] {
@@ -156,6 +162,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         assert_eq!(keys(&carrier).len(), 1, "what is removed is not in the keys: {:?}", keys(&carrier));
     }
 
+    #[track_caller]
     fn case_is_ignored(&self) {
         for key in ["traceparent", "TraceParent", "TRACEPARENT"] {
             let mut carrier = self.made();
@@ -171,6 +178,18 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         }
     }
 
+    #[track_caller]
+    fn keys_are_kept(&self) {
+        for key in ["User-Key", "user_key", "TRACEPARENT"] {
+            let mut carrier = self.made();
+            if carrier.set(key, "1".to_owned()) {
+                let spelled = carrier.spelling(key);
+                assert_eq!(keys(&carrier), [&*spelled], "{key} is kept as it came, or as `spelling` says");
+            }
+        }
+    }
+
+    #[track_caller]
     fn context_comes_back(&self) {
         let mut carrier = self.made();
         let sent = full_context();
@@ -184,6 +203,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         assert_eq!(baggage(&received), baggage(&sent), "the baggage comes back");
     }
 
+    #[track_caller]
     fn own_keys_are_replaced_and_no_others(&self) {
         let mut carrier = self.with_user_keys(|carrier| {
             for (key, value) in KEYS.into_iter().zip([OTHER_PARENT, "stale=1", "stale=1"]) {
@@ -198,6 +218,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         assert_eq!(self.user_values(&carrier), before, "the user's keys are as they were");
     }
 
+    #[track_caller]
     fn empty_context_changes_nothing(&self) {
         let mut carrier = self.with_user_keys(|carrier| {
             carrier.set("traceparent", OTHER_PARENT.to_owned());
@@ -208,6 +229,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         assert_eq!(self.user_values(&carrier), before, "the user's keys are as they were");
     }
 
+    #[track_caller]
     fn too_much_is_bounded(&self) {
         let mut carrier = self.made();
         carrier.set("traceparent", PARENT.to_owned());
@@ -235,16 +257,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         }
     }
 
-    fn lent_is_read_only(&self) {
-        let carrier = self.with_user_keys(|carrier| {
-            carrier.set("traceparent", OTHER_PARENT.to_owned());
-        });
-        let mut lent = &carrier;
-        assert!(!inject(&full_context(), &mut lent), "a message that is lent carries nothing");
-        assert_eq!(values(&lent, "traceparent"), [OTHER_PARENT], "a message that is lent stays as it is");
-        assert!(extract(&lent).is_ok_and(|cx| cx.has_active_span()), "a message that is lent can be read");
-    }
-
+    #[track_caller]
     fn repeated_values_keep_their_order(&self, append: &Repeat<'_, C>) {
         let mut carrier = self.with_user_keys(|carrier| append(carrier, "user_two", "another"));
         assert_eq!(values(&carrier, "user_two"), ["2", "another"], "both values are there, in order");
@@ -258,6 +271,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         assert_eq!(values(&carrier, "user_two"), [""; 0], "remove removes all values");
     }
 
+    #[track_caller]
     fn repeated_headers_are_joined(&self, append: &Repeat<'_, C>) {
         let mut carrier = self.made();
         for (key, value) in [
@@ -280,6 +294,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         assert_eq!(baggage(&rejected.into_context()).len(), 3, "two traceparent leave the baggage");
     }
 
+    #[track_caller]
     fn repeated_headers_are_replaced(&self, append: &Repeat<'_, C>) {
         let mut carrier = self.made();
         for key in ["traceparent", "TraceParent", "tracestate", "TRACESTATE", "baggage", "Baggage"] {
@@ -290,22 +305,32 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         assert_eq!(values(&carrier, "traceparent"), [PARENT], "one traceparent is left");
     }
 
-    fn not_text_is_passed_over(&self, put: &Spoil<'_, C>) {
+    #[track_caller]
+    fn not_text_says_nothing(&self, put: &Spoil<'_, C>) {
         let mut carrier = self.with_user_keys(|carrier| put(carrier, "user_null"));
         let before = self.user_values(&carrier);
         for key in KEYS {
             put(&mut carrier, key);
-            assert_eq!(values(&carrier, key), [""; 0], "a {key} that is not text is passed over");
+            let values = values(&carrier, key);
+            assert!(values.is_empty() || values == [NOT_TEXT], "a {key} that is not text is none: {values:?}");
         }
-        assert!(
-            is_empty(&extract(&carrier).expect("what is no text is no header")),
-            "nothing comes of what is no text"
-        );
+        let extracted = extract(&carrier).unwrap_or_else(carrier::Rejected::into_context);
+        assert!(is_empty(&extracted), "nothing comes of what is no text");
         assert!(inject(&full_context(), &mut carrier), "the context is carried");
         assert_eq!(trace(&extract(&carrier).expect("all is replaced")), trace(&full_context()), "all is replaced");
         assert_eq!(self.user_values(&carrier), before, "the user's keys are as they were");
     }
 
+    #[track_caller]
+    fn not_text_counts(&self, append: &Repeat<'_, C>, put: &Spoil<'_, C>) {
+        let mut carrier = self.made();
+        append(&mut carrier, "traceparent", PARENT);
+        put(&mut carrier, "traceparent");
+        let extracted = extract(&carrier).unwrap_or_else(carrier::Rejected::into_context);
+        assert!(is_empty(&extracted), "a second traceparent counts, also one that is not text");
+    }
+
+    #[track_caller]
     fn frozen_is_read_only(&self, freeze: &Freeze<'_, C>) {
         let mut carrier = self.with_user_keys(|carrier| {
             carrier.set("traceparent", OTHER_PARENT.to_owned());
@@ -329,7 +354,10 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         carrier.set("user_one", "1".to_owned());
         carrier.set("user_two", "2".to_owned());
         fill(&mut carrier);
-        carrier.set("user_after", "3".to_owned());
+        // Three, as two would be in order again once two before them have been removed by swapping.
+        for (key, value) in [("user_after", "3"), ("user_next", "4"), ("user_last", "5")] {
+            carrier.set(key, value.to_owned());
+        }
         carrier
     }
 

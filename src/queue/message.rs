@@ -1,0 +1,54 @@
+use crate::carrier::{Carrier, Headers};
+
+/// What travels through the queue: a payload, with headers for the context and whatever else is to be said about it.
+///
+/// As a [`Carrier`], the message is its headers.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::{carrier::Headers, queue::Message};
+///
+/// let plain = Message::new("two apples");
+/// let noted = Message { headers: Headers::from_iter([("content-language", "en")]), payload: "two apples" };
+/// assert_eq!(plain.payload, noted.payload);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message<T> {
+    /// Goes with the payload, from the publisher to the consumer.
+    pub headers: Headers,
+    /// What it is about.
+    pub payload: T,
+}
+
+impl<T> Message<T> {
+    /// A message without headers.
+    #[must_use]
+    pub const fn new(payload: T) -> Self {
+        Self { headers: Headers::new(), payload }
+    }
+}
+
+impl<T> From<T> for Message<T> {
+    fn from(payload: T) -> Self {
+        Self::new(payload)
+    }
+}
+
+impl<T> Carrier for Message<T> {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.headers.get_all(key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.headers.keys()
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        self.headers.set(key, value)
+    }
+
+    fn remove(&mut self, key: &str) {
+        Carrier::remove(&mut self.headers, key);
+    }
+}

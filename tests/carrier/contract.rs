@@ -1,0 +1,328 @@
+//! A row for each carrier, the shapes of messages elsewhere, and that the contract notices what is wrong.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::Command,
+    str::from_utf8,
+};
+
+use ctxhop::{
+    carrier::{Carrier, Environment, Headers, NOT_TEXT, Prefixed},
+    testing::{CarrierContract, carrier_contract},
+};
+
+// The contract, a row for each carrier.
+
+#[test]
+fn headers() {
+    CarrierContract::new(Headers::new).repeats(|headers, key, value| headers.append(key.to_owned(), value)).check();
+}
+
+#[test]
+fn hash_map() {
+    CarrierContract::new(HashMap::<String, String>::new).unordered().check();
+}
+
+#[test]
+fn b_tree_map() {
+    carrier_contract(BTreeMap::new);
+}
+
+#[test]
+fn pairs() {
+    CarrierContract::new(Vec::<(String, String)>::new)
+        .repeats(|pairs, key, value| pairs.push((key.to_owned(), value.to_owned())))
+        .check();
+}
+
+#[test]
+fn environment() {
+    carrier_contract(Environment::default);
+}
+
+#[test]
+fn command() {
+    let contract = CarrierContract::new(|| Command::new("true"));
+    #[cfg(unix)]
+    let contract = contract.not_text(|command, key| {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        command.env(key.to_uppercase(), OsStr::from_bytes(b"\xff"));
+    });
+    contract.check();
+}
+
+#[test]
+fn header_map() {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+    CarrierContract::new(HeaderMap::new)
+        .repeats(|map, key, value| {
+            map.append(HeaderName::try_from(key).unwrap(), HeaderValue::try_from(value).unwrap());
+        })
+        .not_text(|map, key| {
+            map.append(HeaderName::try_from(key).unwrap(), HeaderValue::from_bytes(b"\xff").unwrap());
+        })
+        .check();
+}
+
+#[test]
+fn prefixed() {
+    let foreign = || Headers::from_iter([("traceparent", "not ours"), ("x", "1"), ("googclient", "2"), ("é", "3")]);
+    CarrierContract::new(|| Prefixed::new("googclient_", foreign()))
+        .repeats(|prefixed, key, value| prefixed.inner_mut().append(format!("GoogClient_{key}"), value))
+        .check();
+    carrier_contract(|| Prefixed::new("", Headers::new()));
+    carrier_contract(|| Prefixed::new("a_", Prefixed::new("b_", foreign())));
+    // Where keys are not kept as they are, nor is the prefix.
+    for prefix in ["", "MY_APP_", "my-app.", "9-", "é."] {
+        carrier_contract(|| Prefixed::new(prefix, Environment::default()));
+        carrier_contract(|| Prefixed::new(prefix, Prefixed::new("x-", Environment::default())));
+        carrier_contract(|| Prefixed::new("x-", Prefixed::new(prefix, Environment::default())));
+        carrier_contract(|| Prefixed::new(prefix, Command::new("true")));
+    }
+    carrier_contract(|| Prefixed::new("X-", http::HeaderMap::new()));
+}
+
+// Shapes of messages elsewhere.
+
+/// AMQP: a table of typed values.
+#[derive(Default)]
+struct FieldTable(BTreeMap<String, Field>);
+
+enum Field {
+    LongString(Vec<u8>),
+    LongInt(#[expect(dead_code, reason = "passed over")] i64),
+    Void,
+}
+
+impl Carrier for FieldTable {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        let fields = self.0.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(key));
+        fields.filter_map(|(_, field)| match field {
+            Field::LongString(bytes) => from_utf8(bytes).ok(),
+            Field::LongInt(_) | Field::Void => None,
+        })
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        self.remove(key);
+        self.0.insert(key.to_owned(), Field::LongString(value.into_bytes()));
+        true
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.0.retain(|name, _| !name.eq_ignore_ascii_case(key));
+    }
+}
+
+#[test]
+fn field_table() {
+    CarrierContract::new(FieldTable::default)
+        .not_text(|table, key| drop(table.0.insert(key.to_owned(), Field::LongInt(7))))
+        .not_text(|table, key| drop(table.0.insert(key.to_owned(), Field::Void)))
+        .not_text(|table, key| drop(table.0.insert(key.to_owned(), Field::LongString(vec![0xff]))))
+        .check();
+}
+
+/// Kafka: repeated keys, values that are bytes or null, and a builder that can only be added to, by value.
+#[derive(Default)]
+struct Record(Vec<(String, Option<Vec<u8>>)>);
+
+impl Record {
+    fn insert(mut self, key: &str, value: Option<&[u8]>) -> Self {
+        self.0.push((key.to_owned(), value.map(<[u8]>::to_vec)));
+        self
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_deref()))
+    }
+}
+
+impl Carrier for Record {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.iter()
+            .filter(move |(name, _)| name.eq_ignore_ascii_case(key))
+            .map(|(_, value)| value.and_then(|value| from_utf8(value).ok()).unwrap_or(NOT_TEXT))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        self.remove(key);
+        *self = mem::take(self).insert(key, Some(value.as_bytes()));
+        true
+    }
+
+    fn remove(&mut self, key: &str) {
+        let old = mem::take(self);
+        let others = old.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(key));
+        *self = others.fold(Record::default(), |new, (key, value)| new.insert(key, value));
+    }
+}
+
+#[test]
+fn record() {
+    CarrierContract::new(Record::default)
+        .repeats(|record, key, value| *record = mem::take(record).insert(key, Some(value.as_bytes())))
+        .not_text(|record, key| *record = mem::take(record).insert(key, None))
+        .not_text(|record, key| *record = mem::take(record).insert(key, Some(b"\xc3\x28")))
+        .check();
+}
+
+/// A message that may have been sealed already, and a protocol with room for values of 64 KiB.
+#[derive(Default)]
+struct Sealable {
+    headers: Headers,
+    sealed: bool,
+}
+
+impl Carrier for Sealable {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.headers.get_all(key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.headers.keys()
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        let accepted = !self.sealed && value.len() <= 1 << 16;
+        if accepted {
+            self.headers.set(key, value);
+        }
+        accepted
+    }
+
+    fn remove(&mut self, key: &str) {
+        if !self.sealed {
+            self.headers.remove(key);
+        }
+    }
+}
+
+#[test]
+fn sealable() {
+    CarrierContract::new(Sealable::default).read_only(|message| message.sealed = true).check();
+}
+
+/// A list of pairs with something wrong.
+struct Broken {
+    pairs: Vec<(String, String)>,
+    flaw: Flaw,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Flaw {
+    None,
+    HeedsCase,
+    ChangesCase,
+    SetsBeside,
+    SetsNothing,
+    RemovesNothing,
+    RemovesMore,
+    HidesKeys,
+    Reverses,
+    ReadsOne,
+}
+
+impl Carrier for Broken {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        let limit = if self.flaw == Flaw::ReadsOne { 1 } else { usize::MAX };
+        let named = move |name: &str| match self.flaw {
+            Flaw::HeedsCase => name == key,
+            _ => name.eq_ignore_ascii_case(key),
+        };
+        self.pairs.iter().filter(move |(name, _)| named(name)).map(|(_, value)| value.as_str()).take(limit)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        let limit = if self.flaw == Flaw::HidesKeys { 1 } else { usize::MAX };
+        Carrier::keys(&self.pairs).take(limit)
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        match self.flaw {
+            Flaw::SetsNothing => return true,
+            Flaw::ChangesCase => drop(self.pairs.set(&key.to_lowercase(), value)),
+            Flaw::SetsBeside => self.pairs.push((key.to_owned(), value)),
+            _ => drop(self.pairs.set(key, value)),
+        }
+        if self.flaw == Flaw::Reverses {
+            self.pairs.reverse();
+        }
+        true
+    }
+
+    fn remove(&mut self, key: &str) {
+        match self.flaw {
+            Flaw::RemovesNothing => {}
+            Flaw::RemovesMore => self.pairs.retain(|(name, _)| !name.starts_with(&key[..1])),
+            _ => Carrier::remove(&mut self.pairs, key),
+        }
+    }
+}
+
+#[test]
+fn the_contract_notices_what_is_wrong() {
+    use Flaw::*;
+    let check = |flaw| {
+        let contract = CarrierContract::new(move || Broken { pairs: Vec::new(), flaw })
+            .repeats(|message, key, value| message.pairs.push((key.to_owned(), value.to_owned())));
+        catch_unwind(AssertUnwindSafe(|| contract.check()))
+    };
+    assert!(check(None).is_ok());
+    for flaw in
+        [HeedsCase, ChangesCase, SetsBeside, SetsNothing, RemovesNothing, RemovesMore, HidesKeys, Reverses, ReadsOne]
+    {
+        assert!(check(flaw).is_err(), "{flaw:?} is not noticed");
+    }
+}
+
+#[test]
+fn the_contract_notices_what_does_not_count() {
+    /// Passes over what is not text.
+    struct Texts(Record);
+
+    impl Carrier for Texts {
+        fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+            self.0.get_all(key).filter(|value| *value != NOT_TEXT)
+        }
+
+        fn keys(&self) -> impl Iterator<Item = &str> {
+            self.0.keys()
+        }
+
+        fn set(&mut self, key: &str, value: String) -> bool {
+            self.0.set(key, value)
+        }
+
+        fn remove(&mut self, key: &str) {
+            self.0.remove(key);
+        }
+    }
+
+    let append =
+        |texts: &mut Texts, key: &str, value: &[u8]| texts.0 = mem::take(&mut texts.0).insert(key, Some(value));
+    let repeats = CarrierContract::new(|| Texts(Record::default()))
+        .repeats(move |texts, key, value| append(texts, key, value.as_bytes()));
+    repeats.check();
+    let not_text =
+        CarrierContract::new(|| Texts(Record::default())).not_text(move |texts, key| append(texts, key, b"\xff"));
+    not_text.check();
+    let both = repeats.not_text(move |texts, key| append(texts, key, b"\xff"));
+    assert!(catch_unwind(AssertUnwindSafe(|| both.check())).is_err());
+}
+
+#[test]
+fn the_contract_notices_a_message_that_only_says_it_is_read_only() {
+    let contract = CarrierContract::new(Sealable::default).read_only(|_| ());
+    assert!(catch_unwind(AssertUnwindSafe(|| contract.check())).is_err());
+}

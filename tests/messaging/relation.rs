@@ -1,0 +1,215 @@
+//! Whose child the span of a `process` is, and what its handler sees.
+
+use ctxhop::{
+    carrier::Headers,
+    messaging::{BaggagePolicy, Destination, Relation, Settlement, Trust},
+    prelude::*,
+};
+use opentelemetry::{
+    Context, KeyValue,
+    baggage::BaggageExt,
+    trace::{SpanId, TraceContextExt, Tracer},
+};
+use opentelemetry_sdk::trace::SpanData;
+
+use crate::rig::{CREATION, CREATION_TRACE, NoApples, Rig, current, linked, listed, traced};
+
+/// The parent, and the links that are not the message's.
+#[track_caller]
+fn process_in(ambient: bool, change: impl Fn(Destination) -> Destination) -> (SpanData, SpanId) {
+    let rig = Rig::new();
+    let orders = change(rig.orders.clone());
+    let cx = if ambient { rig.ambient() } else { Context::new() };
+    cx.run(|| {
+        let before = current();
+        orders.process(&traced()).run(|| assert_ne!(current(), before));
+        assert_eq!(current(), before);
+    });
+    (rig.span("process orders"), cx.span().span_context().span_id())
+}
+
+#[test]
+fn relations() {
+    let (span, ambient) = process_in(true, |orders| orders);
+    assert_eq!((span.parent_span_id, linked(&span)), (ambient, vec![CREATION]));
+    assert!(!span.parent_span_is_remote);
+    let (span, _) = process_in(false, |orders| orders);
+    assert_eq!((span.parent_span_id, linked(&span)), (CREATION, vec![CREATION]));
+    assert!(span.parent_span_is_remote);
+
+    let parent = |orders: Destination| orders.relation(Relation::Parent);
+    let (span, ambient) = process_in(true, parent);
+    assert_eq!((span.parent_span_id, linked(&span)), (CREATION, vec![CREATION, ambient]));
+    let (span, _) = process_in(false, parent);
+    assert_eq!((span.parent_span_id, linked(&span)), (CREATION, vec![CREATION]));
+
+    let link = |orders: Destination| orders.relation(Relation::Link);
+    let (span, ambient) = process_in(true, link);
+    assert_eq!((span.parent_span_id, linked(&span)), (ambient, vec![CREATION]));
+    let (span, _) = process_in(false, link);
+    assert_eq!((span.parent_span_id, linked(&span)), (SpanId::INVALID, vec![CREATION]));
+    assert_ne!(span.span_context.trace_id(), CREATION_TRACE);
+}
+
+#[test]
+fn senders_that_are_not_trusted() {
+    for relation in [Relation::Auto, Relation::Parent, Relation::Link] {
+        let link_only = |orders: Destination| orders.trust(Trust::LinkOnly).relation(relation);
+        let (span, _) = process_in(false, link_only);
+        assert_eq!((span.parent_span_id, linked(&span)), (SpanId::INVALID, vec![CREATION]), "{relation:?}");
+        assert_ne!(span.span_context.trace_id(), CREATION_TRACE);
+        let (span, ambient) = process_in(true, link_only);
+        assert_eq!((span.parent_span_id, linked(&span)), (ambient, vec![CREATION]), "{relation:?}");
+
+        let ignore = |orders: Destination| orders.trust(Trust::Ignore).relation(relation);
+        let (span, _) = process_in(false, ignore);
+        assert_eq!((span.parent_span_id, linked(&span)), (SpanId::INVALID, vec![]), "{relation:?}");
+    }
+
+    let rig = Rig::new();
+    let orders = rig.orders.clone().trust(Trust::Ignore);
+    orders.receive(&[traced()]).link_to(&traced()).run(|| ());
+    assert!(rig.span("receive orders").links.is_empty());
+}
+
+#[test]
+fn a_batch_is_nobodys_child_but_that_of_what_is_current() {
+    for relation in [Relation::Auto, Relation::Parent, Relation::Link] {
+        for trust in [Trust::Continue, Trust::LinkOnly, Trust::Ignore] {
+            let rig = Rig::new();
+            let orders = rig.orders.clone().relation(relation).trust(trust);
+            let mut batch = [traced(), traced()];
+            batch[0].append("baggage", "tenant=7");
+            let links = if trust == Trust::Ignore { vec![] } else { vec![CREATION, CREATION] };
+
+            let value = Context::new().with_value("somebody's").with_baggage([KeyValue::new("a", "somebody's")]);
+            let seen = value.run(|| orders.process_batch(&batch).run(|| Some(Context::current()))).unwrap();
+            assert!(seen.baggage().is_empty() && seen.get::<&str>().is_none(), "a new root inherits nothing");
+            drop(seen);
+            let span = rig.span("process orders");
+            assert_eq!(
+                (span.parent_span_id, linked(&span)),
+                (SpanId::INVALID, links.clone()),
+                "{relation:?} {trust:?}"
+            );
+            assert_ne!(span.span_context.trace_id(), CREATION_TRACE);
+
+            rig.recorder.clear();
+            let ambient = rig.ambient().with_value("ours").with_baggage([KeyValue::new("a", "ours")]);
+            let seen = ambient.run(|| orders.process_batch(&batch).run(|| Some(Context::current()))).unwrap();
+            assert_eq!((seen.get(), seen.baggage().len()), (Some(&"ours"), 1), "what is current, and no sender's");
+            drop(seen);
+            let span = rig.span("process orders");
+            let parent = ambient.span().span_context().span_id();
+            assert_eq!((span.parent_span_id, linked(&span)), (parent, links), "{relation:?} {trust:?}");
+        }
+    }
+}
+
+#[test]
+fn broken_headers_in_a_batch_are_events() {
+    let rig = Rig::new();
+    let broken = || Headers::from_iter([("traceparent", "00-0-0-01")]);
+    rig.orders.process_batch(&[broken(), traced(), broken()]).run(|| ());
+    let span = rig.span("process orders");
+    assert_eq!(linked(&span), [CREATION]);
+    let events: Vec<_> = span.events.events.iter().map(|event| listed(&event.attributes)).collect();
+    assert_eq!(events, ["ctxhop.reason=the traceparent of the message is malformed"; 2]);
+}
+
+#[test]
+fn a_batch_does_not_switch_telemetry_on() {
+    let rig = Rig::new();
+    Context::new().with_telemetry_suppressed().run(|| {
+        rig.orders.process_batch(&[traced()]).run(|| drop(rig.recorder.tracer("test").start("inside")));
+    });
+    assert!(rig.recorder.spans().is_empty() && rig.metrics().is_empty());
+}
+
+/// The baggage that a handler sees, sorted.
+fn baggage_in(cx: &Context, orders: &Destination, baggage: &str) -> Vec<String> {
+    let mut message = traced();
+    message.append("baggage", baggage);
+    let seen = cx.run(|| orders.process(&message).run(|| Some(Context::current()))).unwrap();
+    let mut seen: Vec<_> = seen.baggage().iter().map(|(name, (value, _))| format!("{name}={value}")).collect();
+    seen.sort();
+    seen
+}
+
+#[test]
+fn baggage() {
+    let rig = Rig::new();
+    let none = Context::new();
+    let with = |policy| rig.orders.clone().baggage(policy);
+    assert_eq!(baggage_in(&none, &rig.orders, "a=1,b=2"), ["a=1", "b=2"]);
+    assert!(baggage_in(&none, &with(BaggagePolicy::Strip), "a=1,b=2").is_empty());
+    assert_eq!(baggage_in(&none, &with(BaggagePolicy::allow(["b", "c"])), "a=1,b=2"), ["b=2"]);
+    assert!(baggage_in(&none, &rig.orders.clone().trust(Trust::Ignore), "a=1").is_empty());
+    assert_eq!(baggage_in(&none, &rig.orders.clone().trust(Trust::LinkOnly), "a=1"), ["a=1"]);
+
+    let ambient = rig.ambient().with_baggage([KeyValue::new("a", "ours"), KeyValue::new("z", "ours")]);
+    assert_eq!(baggage_in(&ambient, &rig.orders, "a=1,b=2"), ["a=ours", "b=2", "z=ours"]);
+    let ambient = none.with_baggage([KeyValue::new("a", "somebody's")]);
+    assert_eq!(baggage_in(&ambient, &rig.orders, "b=2"), ["b=2"], "a child of the message inherits nothing");
+}
+
+#[test]
+fn oversized_baggage_does_not_reach_the_handler() {
+    let rig = Rig::new();
+    let baggage = (0..1000).map(|n| format!("k{n}={}", "x".repeat(50))).collect::<Vec<_>>().join(",");
+    for cx in [Context::new(), rig.ambient().with_baggage((0..60).map(|n| KeyValue::new(format!("ours{n}"), n)))] {
+        let seen = baggage_in(&cx, &rig.orders, &baggage);
+        assert!(!seen.is_empty() && seen.len() <= 64);
+        assert!(seen.iter().map(String::len).sum::<usize>() <= 8192);
+    }
+    let spans = rig.recorder.spans();
+    assert_eq!(spans[0].events.events[0].name, "ctxhop.context_rejected");
+    assert_eq!(listed(&spans[0].events.events[0].attributes), "ctxhop.reason=the baggage of the message is too long");
+}
+
+#[test]
+fn broken_headers_are_an_event_and_no_obstacle() {
+    let rig = Rig::new();
+    let message = Headers::from_iter([("traceparent", "00-0-0-01")]);
+    assert_eq!(rig.orders.process(&message).run(|| Ok::<_, NoApples>(7)), Ok(7));
+    let span = rig.span("process orders");
+    assert_eq!((span.parent_span_id, linked(&span)), (SpanId::INVALID, vec![]));
+    assert_eq!(listed(&span.events.events[0].attributes), "ctxhop.reason=the traceparent of the message is malformed");
+}
+
+#[test]
+fn a_message_does_not_switch_telemetry_on() {
+    let rig = Rig::new();
+    let seen = Context::new().with_telemetry_suppressed().run(|| {
+        rig.orders.process(&traced()).run(|| {
+            drop(rig.recorder.tracer("test").start("inside"));
+            Some(current())
+        })
+    });
+    assert_eq!(seen.unwrap().span_id(), CREATION, "the context flows");
+    assert!(rig.recorder.spans().is_empty() && rig.metrics().is_empty());
+}
+
+#[test]
+fn a_reply_is_in_the_trace_of_the_message() {
+    let rig = Rig::new();
+    let replies = rig.connect(Destination::new("rabbitmq", "replies").anonymous().temporary());
+    let (mut message, mut reply) = (Headers::new(), Headers::new());
+    rig.orders.send(&mut message).run(|| ());
+    rig.orders.process(&message).run(|| {
+        replies.send(&mut reply).run(|| ());
+        rig.orders.settle(Settlement::Ack).run(|| ());
+    });
+    replies.process(&reply).run(|| ());
+    let tree = rig.recorder.tree();
+    tree.assert_single_trace();
+    assert_eq!(
+        tree.display().durations(false).to_string(),
+        "\
+send orders [producer]
+└─ process orders [consumer] ~> send orders
+   ├─ ack orders [client]
+   └─ send [producer]
+      └─ process [consumer] ~> send"
+    );
+}
