@@ -112,6 +112,12 @@ worker
         assert_tree(recorder, &format!("{CHILD_OF_THE_MESSAGE}\nworker"));
         assert_eq!(log.take(), ["handling", "handle id=7: handled"]);
     }
+    // So it is for many messages at once.
+    let batch = [sent()];
+    info_span!("worker").in_scope(|| {
+        orders().process_batch(&batch).run(|| assert_eq!(Seen::now().span, activation.then_some("worker")));
+    });
+    recorder.clear();
 }
 
 /// What is the message's child has nothing of a worker.
