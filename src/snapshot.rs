@@ -19,6 +19,8 @@ use crate::Propagate;
 ///   brings back what was current before, also when guards are dropped by unwinding.
 /// - The guard is not [`Send`]: it belongs to the thread that it was made on.
 /// - [`clone`](Clone::clone) is cheap, as it happens once a poll: an [`Arc`](std::sync::Arc) rather than a deep copy.
+/// - [`run`](Self::run), if it is not the provided one, does what `attach`, the call and the guard's drop do: hops take
+///   either, and mostly `run`, which can attach without a clone.
 /// - Neither `capture`, `attach` nor the guard's drop panics: they run in destructors. ([`Context`]'s does where
 ///   [`WithContext`](crate::WithContext) says so.)
 /// - Guards may be dropped in another order than the reverse of that in which they were made: in parallel iterators,

@@ -31,7 +31,7 @@
 //! | `fut.instrument(span)` | the same; or `fut.with_context(span)`, which lets the span go when the work is done |
 //! | `tokio::spawn(fut.detached())` | `tokio::spawn(fut.with_context(TracingSnapshot::new(Span::none(), Context::new())))` |
 //!
-//! A span or a subscriber alone is a [`Snapshot`], too.
+//! A channel's element type is then `WithContext<T, TracingSnapshot>`. A span or a subscriber alone is a [`Snapshot`], too.
 //!
 //! # Messages
 //!
