@@ -48,6 +48,7 @@
 //!   whole, with the layer's context activation, which is its default. Log lines behind them have no span's fields.
 //! - What others have entered on a thread can be set aside in tracing-subscriber's `Registry`, which tracing-opentelemetry
 //!   needs. With a subscriber that is no such thing, a hop without a span sees the span that its thread is in.
+//! - To set aside more than one span takes an allocation.
 //! - A layer whose filter the captured span does not pass sees no span in its place: not those around it, which are not
 //!   captured.
 
