@@ -29,6 +29,9 @@ pub mod testing;
 pub mod thread;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub mod tracing;
 
 pub use context_ext::ContextExt;
 pub use propagate::{Propagate, WithContext};

@@ -45,6 +45,9 @@ fn panics_name_the_caller() {
     check!(ctxhop::tokio::spawn(async {}));
     check!(ctxhop::tokio::spawn_blocking(|| ()));
     check!(ctxhop::tokio::spawn_local(async {}));
+    check!(ctxhop::tracing::tokio::spawn(async {}));
+    check!(ctxhop::tracing::tokio::spawn_blocking(|| ()));
+    check!(ctxhop::tracing::tokio::spawn_local(async {}));
     check!(set.spawn_with_current_context(async {}));
     check!(set.spawn_blocking_with_current_context(|| ()));
     check!(set.spawn_local_with_current_context(async {}));

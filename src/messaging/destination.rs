@@ -480,7 +480,10 @@ impl Destination {
         let shared = &*self.shared;
         let (said, rejected) = self.read(message);
         let origin = Origin::new(ambient, shared.baggage.apply(said), shared.relation, shared.trust);
-        let operation = self.start(Action::Process, false, origin.base, origin.links, None, None);
+        let mut operation = self.start(Action::Process, false, origin.base, origin.links, None, None);
+        if !origin.ambient {
+            operation.leave_surroundings();
+        }
         operation.add_rejected(rejected);
         operation
     }
@@ -545,8 +548,11 @@ impl Destination {
             return Operation::new(Open::none(self, Action::Process, ambient));
         }
         // The links are all that the messages give: none is the parent, none brings its baggage.
-        let base = Origin::new(ambient, Context::new(), Relation::Link, self.shared.trust).base;
-        let operation = self.start(Action::Process, false, base, links, Some(count), None);
+        let origin = Origin::new(ambient, Context::new(), Relation::Link, self.shared.trust);
+        let mut operation = self.start(Action::Process, false, origin.base, links, Some(count), None);
+        if !origin.ambient {
+            operation.leave_surroundings();
+        }
         operation.add_rejected(rejected);
         operation
     }

@@ -58,6 +58,7 @@ mod metrics;
 mod operation;
 mod outcome;
 mod relation;
+mod surroundings;
 
 pub use destination::Destination;
 pub use operation::{Operation, Running, Settlement};

@@ -94,7 +94,7 @@ where
 
 /// A closure of a join that has not migrated runs on the caller's stack, where its context is current already.
 #[inline]
-fn run_migrated<R>(cx: &Context, at: FnContext, f: impl FnOnce(FnContext) -> R) -> R {
+pub(crate) fn run_migrated<S: Snapshot, R>(cx: &S, at: FnContext, f: impl FnOnce(FnContext) -> R) -> R {
     if at.migrated() { cx.run(|| f(at)) } else { f(at) }
 }
 

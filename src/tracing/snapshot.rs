@@ -1,0 +1,134 @@
+use ::tracing::{Dispatch, Span};
+use opentelemetry::Context;
+
+use super::{
+    guard::{Attached, Guard, thread_ends},
+    span,
+    subscriber::ThreadDefault,
+};
+use crate::Snapshot;
+
+/// All that a service on `tracing` has current: the thread's default subscriber, the span and the OpenTelemetry context.
+///
+/// Use it wherever a [`Snapshot`] can be chosen: `fut.with_current::<TracingSnapshot>()`,
+/// `TracingSnapshot::capture().wrap(f)`, `Propagating::<_, TracingSnapshot>::capturing(executor)`; or the drop-in functions
+/// of [this module](super), which are the same.
+///
+/// # Guarantees
+///
+/// - Inside, [`Span::current()`] and [`Context::current()`] are the captured ones, also where there was no span, and where
+///   the two belong to different spans. So what is made inside by either API has the right parent, and log events have
+///   the fields of the captured span and of those that it is in.
+/// - The subscriber is attached first, then the span, then the context; they are detached in reverse. So the context is
+///   the captured one (its baggage and values, too), and not that which the span's OpenTelemetry layer attaches as it is
+///   entered.
+/// - The span is entered once, or not at all where it is current already. It is entered for its layers to see it, as
+///   [`Instrument`](::tracing::Instrument) does.
+/// - A thread's default subscriber is attached only if some thread has one that is not the global one.
+/// - Once the work is done, the captured span is let go, and closes unless others hold it.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::{Propagate, tracing::TracingSnapshot};
+/// use tracing::{Span, info_span};
+/// # let subscriber = tracing_subscriber::registry();
+/// # let _default = tracing::subscriber::set_default(subscriber);
+///
+/// let (tx, rx) = std::sync::mpsc::channel();
+/// info_span!("order", id = 7).in_scope(|| tx.send("two apples".with_current::<TracingSnapshot>()).unwrap());
+///
+/// let message = rx.recv().unwrap();
+/// let name = message.run(|_apples| Span::current().metadata().map(|span| span.name()));
+/// assert_eq!(name, Some("order"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct TracingSnapshot {
+    span: Span,
+    context: Context,
+    default: ThreadDefault,
+}
+
+impl TracingSnapshot {
+    /// A span and a context of your choice, with the subscriber that is this thread's default now.
+    ///
+    /// Use it for work that is not to be in the current span: in a new one, in none
+    /// (`TracingSnapshot::new(Span::none(), Context::new())`, which is [`detached`](crate::Propagate::detached)), or, as
+    /// long-lived work, in the trace of the current one without keeping it open
+    /// (`TracingSnapshot::new(Span::none(), Context::current().parent_only())`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{Propagate, tracing::TracingSnapshot};
+    /// use opentelemetry::Context;
+    /// use tracing::{Span, info_span};
+    /// # let _default = tracing::subscriber::set_default(tracing_subscriber::registry());
+    ///
+    /// let flush = async { Span::current().is_none() };
+    /// info_span!("order").in_scope(|| {
+    ///     let flush = flush.with_context(TracingSnapshot::new(Span::none(), Context::new()));
+    ///     assert!(futures::executor::block_on(flush));
+    /// });
+    /// ```
+    #[must_use]
+    pub fn new(span: Span, context: Context) -> Self {
+        Self { span, context, default: ThreadDefault::capture() }
+    }
+
+    /// The span.
+    #[must_use]
+    pub const fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// The OpenTelemetry context.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The subscriber that was the thread's default.
+    #[must_use]
+    pub const fn subscriber(&self) -> &Dispatch {
+        self.default.subscriber()
+    }
+}
+
+impl Snapshot for TracingSnapshot {
+    type Guard = Guard;
+
+    fn capture() -> Self {
+        Self::new(Span::capture(), Context::capture())
+    }
+
+    fn attach(self) -> Guard {
+        if thread_ends() {
+            return Guard::none();
+        }
+        let subscriber = self.default.attach();
+        let (span, aside) = span::enter(self.span);
+        let context = Snapshot::attach(self.context);
+        Guard::new(Attached { context, span, aside, subscriber })
+    }
+
+    /// As the provided method, but enters the span where it lies.
+    #[inline]
+    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        if self.default.is_default() { self.run_inside(f) } else { self.run_elsewhere(f) }
+    }
+}
+
+impl TracingSnapshot {
+    #[inline]
+    fn run_inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.span.run(|| self.context.run(f))
+    }
+
+    /// Where the default may be another one.
+    #[inline(never)]
+    fn run_elsewhere<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _default = self.default.attach();
+        self.run_inside(f)
+    }
+}

@@ -1,0 +1,153 @@
+//! What an operation on a message is for those who use `tracing`. It sets the global tracer provider and propagator, which
+//! is why it has a test binary of its own.
+
+#[path = "support/tracing.rs"]
+mod support;
+
+use ctxhop::{
+    Snapshot,
+    carrier::Headers,
+    messaging::{Destination, Relation},
+    propagation::TraceContextPropagator,
+    testing::TraceRecorder,
+    tracing::TracingSnapshot,
+};
+use opentelemetry::{Context, global};
+use support::{Log, Rig, Seen};
+use tracing::{Span, dispatcher, info, info_span};
+use tracing_subscriber::{Registry, layer::SubscriberExt};
+
+/// One test, as all that it looks at is global.
+#[test]
+fn a_span_in_the_work_is_the_child_of_the_operations() {
+    let rig = Rig::new();
+    rig.recorder.install_global();
+    global::set_text_map_propagator(TraceContextPropagator::new());
+
+    for activation in [true, false] {
+        let otel = tracing_opentelemetry::layer().with_tracer(rig.tracer()).with_context_activation(activation);
+        let subscriber = Registry::default().with(rig.log.clone()).with(otel);
+        dispatcher::with_default(&subscriber.into(), || {
+            in_no_span(&rig.recorder, &rig.log);
+            in_a_workers_span(&rig.recorder, &rig.log, activation);
+            child_of_the_message(&rig.recorder, &rig.log);
+            elsewhere(&rig.recorder, &rig.log);
+        });
+    }
+}
+
+fn sent() -> Headers {
+    let mut headers = Headers::new();
+    orders().send(&mut headers).run(|| ());
+    headers
+}
+
+fn orders() -> Destination {
+    Destination::new("rabbitmq", "orders")
+}
+
+fn handle() {
+    info!("handling");
+    info_span!("handle", id = 7).in_scope(|| info!("handled"));
+}
+
+async fn handle_async() {
+    futures::pending!();
+    handle();
+}
+
+fn block_on_yielding(future: impl Future) {
+    futures::executor::block_on(async {
+        let mut future = std::pin::pin!(future);
+        assert!(futures::poll!(&mut future).is_pending());
+        assert_eq!(Span::current().metadata().map(|span| span.name()), None, "between two polls");
+        future.await;
+    });
+}
+
+#[track_caller]
+fn assert_tree(recorder: &TraceRecorder, expected: &str) {
+    assert_eq!(recorder.tree().display().durations(false).to_string(), expected);
+    recorder.clear();
+}
+
+const CHILD_OF_THE_MESSAGE: &str = "\
+send orders [producer]
+└─ process orders [consumer] ~> send orders
+   └─ handle";
+
+fn in_no_span(recorder: &TraceRecorder, log: &Log) {
+    orders().process(&sent()).run(handle);
+    assert_tree(recorder, CHILD_OF_THE_MESSAGE);
+    block_on_yielding(orders().process(&sent()).run_async(handle_async()));
+    assert_tree(recorder, CHILD_OF_THE_MESSAGE);
+    orders().process_batch(&[sent(), sent()]).run(handle);
+    assert_tree(
+        recorder,
+        "\
+process orders [consumer] ~> send orders ×2
+└─ handle
+send orders [producer]
+send orders [producer]",
+    );
+    assert_eq!(log.take(), ["handling", "handle id=7: handled"].repeat(3));
+}
+
+/// By the conventions, the consumer's span is a child of the worker's. Then the worker's span goes on.
+fn in_a_workers_span(recorder: &TraceRecorder, log: &Log, activation: bool) {
+    let headers = sent();
+    info_span!("worker", n = 1).in_scope(|| orders().process(&headers).run(handle));
+    if activation {
+        assert_tree(
+            recorder,
+            "\
+send orders [producer]
+worker
+└─ process orders [consumer] ~> send orders
+   └─ handle",
+        );
+        assert_eq!(log.take(), ["worker n=1: handling", "worker n=1: handle id=7: handled"]);
+    } else {
+        // The worker's span is not the current context's, and so the message's is the parent.
+        assert_tree(recorder, &format!("{CHILD_OF_THE_MESSAGE}\nworker"));
+        assert_eq!(log.take(), ["handling", "handle id=7: handled"]);
+    }
+    // So it is for many messages at once.
+    let batch = [sent()];
+    info_span!("worker").in_scope(|| {
+        orders().process_batch(&batch).run(|| assert_eq!(Seen::now().span, activation.then_some("worker")));
+    });
+    recorder.clear();
+}
+
+/// What is the message's child has nothing of a worker.
+fn child_of_the_message(recorder: &TraceRecorder, log: &Log) {
+    let orders = orders().relation(Relation::Parent);
+    let headers = sent();
+    let worker = info_span!("worker", n = 1).entered();
+    orders.process(&headers).run(|| {
+        assert_eq!(Seen::now().span, None);
+        handle();
+    });
+    assert_eq!(Span::current(), *worker);
+    drop(worker);
+    let tree = recorder.tree();
+    let process = tree.find("process orders").unwrap();
+    assert_eq!(process.children()[0].name(), "handle");
+    assert_eq!(log.take(), ["handling", "handle id=7: handled"]);
+    recorder.clear();
+}
+
+/// An operation that is polled elsewhere has the span of where it started, and lets it go.
+fn elsewhere(recorder: &TraceRecorder, log: &Log) {
+    let mut headers = Headers::new();
+    let sending =
+        info_span!("request", id = 3).in_scope(|| orders().send(&mut headers).run_async(async { info!("sending") }));
+    let mut sending = std::pin::pin!(sending);
+    let stranger = TracingSnapshot::new(info_span!("stranger"), Context::new());
+    stranger.run(|| futures::executor::block_on(&mut sending));
+    drop(stranger);
+    assert_eq!(log.take(), ["request id=3: sending"]);
+    assert!(recorder.spans().iter().any(|span| span.name == "request"), "it has closed");
+    recorder.clear();
+}
