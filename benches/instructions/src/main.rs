@@ -1,4 +1,4 @@
-//! How many instructions a hop executes, counted by callgrind: exact, so that one percent more shows on a busy machine.
+//! How many instructions a hop executes, counted by callgrind: so exactly that two percent more show on a busy machine.
 //!
 //! ```sh
 //! cargo run --release --manifest-path benches/instructions/Cargo.toml               # fails if a hop of ours has grown
@@ -49,8 +49,8 @@ use tokio::{runtime, sync::mpsc};
 
 const ROUNDS: u32 = 2_000;
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/record.txt");
-/// Above this, a hop has grown.
-const TOLERANCE: f64 = 1.01;
+/// Above this, a hop has grown. To build in another directory may make 0.3 % of a difference.
+const TOLERANCE: f64 = 1.015;
 
 /// A hop and whose it is, with what does it so many times. Ours are recorded, the others are there to compare with.
 type Case = (&'static str, &'static str, fn(u32));
