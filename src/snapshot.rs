@@ -352,15 +352,6 @@ macro_rules! impl_for_tuple {
     };
 }
 
-/// Of nothing: attached, it changes nothing.
-impl Snapshot for () {
-    type Guard = ();
-
-    fn capture() -> Self {}
-
-    fn attach(self) -> Self::Guard {}
-}
-
 impl_for_tuple!(A 0; A 0);
 impl_for_tuple!(A 0, B 1; B 1, A 0);
 impl_for_tuple!(A 0, B 1, C 2; C 2, B 1, A 0);

@@ -227,6 +227,22 @@ fn a_span_that_is_left_meanwhile_is_not_put_back() {
     });
 }
 
+/// As a tuple of guards does, which drops them left to right; and a task that keeps a span entered over an await.
+#[test]
+fn a_span_that_is_left_meanwhile_but_lives_on_is_not_put_back() {
+    with_rig(|_| {
+        let (stranger, outer) = (info_span!("stranger"), info_span!("outer").entered());
+        let snapshot = info_span!("captured").in_scope(TracingSnapshot::capture);
+        for run in WAYS {
+            let mut entered = Some(stranger.enter());
+            run(&snapshot, &mut || drop(entered.take()));
+            assert_eq!(Seen::now(), Seen::of(&outer));
+        }
+        drop((stranger.enter(), snapshot.attach()));
+        assert_eq!(Seen::now(), Seen::of(&outer));
+    });
+}
+
 // ---- Layers and filters ----------------------------------------------------------------------------------------------
 
 /// Counts how often each span is entered and left.
@@ -423,6 +439,24 @@ fn a_span_alone_carries_its_own_context() {
         assert_eq!(Seen::now(), Seen::of(&span));
         drop(guard);
         assert_eq!(Seen::now(), Seen::NOTHING);
+    });
+}
+
+#[test]
+fn a_span_alone_carries_its_own_context_also_where_it_is_current_already() {
+    with_rig(|_| {
+        let span = info_span!("captured");
+        let other = info_span!("other").in_scope(Context::capture);
+        span.in_scope(|| {
+            other.run(|| {
+                assert_eq!(span.run(Seen::now), Seen::of(&span));
+                let guard = span.clone().attach();
+                assert_eq!(Seen::now(), Seen::of(&span));
+                drop(guard);
+                assert_ne!(Seen::now(), Seen::of(&span));
+            });
+            assert_eq!(Seen::now(), Seen::of(&span));
+        });
     });
 }
 

@@ -5,15 +5,13 @@
 mod support;
 
 use ctxhop::{
-    Snapshot,
     carrier::Headers,
     messaging::{Destination, Relation},
     propagation::TraceContextPropagator,
     testing::TraceRecorder,
-    tracing::TracingSnapshot,
 };
-use opentelemetry::{Context, global};
-use support::{Log, Rig, Seen};
+use opentelemetry::global;
+use support::{Log, Rig};
 use tracing::{Span, dispatcher, info, info_span};
 use tracing_subscriber::{Registry, layer::SubscriberExt};
 
@@ -24,16 +22,13 @@ fn a_span_in_the_work_is_the_child_of_the_operations() {
     rig.recorder.install_global();
     global::set_text_map_propagator(TraceContextPropagator::new());
 
-    for activation in [true, false] {
-        let otel = tracing_opentelemetry::layer().with_tracer(rig.tracer()).with_context_activation(activation);
-        let subscriber = Registry::default().with(rig.log.clone()).with(otel);
-        dispatcher::with_default(&subscriber.into(), || {
-            in_no_span(&rig.recorder, &rig.log);
-            in_a_workers_span(&rig.recorder, &rig.log, activation);
-            child_of_the_message(&rig.recorder, &rig.log);
-            elsewhere(&rig.recorder, &rig.log);
-        });
-    }
+    let otel = tracing_opentelemetry::layer().with_tracer(rig.tracer());
+    let subscriber = Registry::default().with(rig.log.clone()).with(otel);
+    dispatcher::with_default(&subscriber.into(), || {
+        in_no_span(&rig.recorder, &rig.log);
+        in_a_workers_span(&rig.recorder, &rig.log);
+        child_of_the_message(&rig.recorder, &rig.log);
+    });
 }
 
 fn sent() -> Headers {
@@ -93,61 +88,37 @@ send orders [producer]",
     assert_eq!(log.take(), ["handling", "handle id=7: handled"].repeat(3));
 }
 
-/// By the conventions, the consumer's span is a child of the worker's. Then the worker's span goes on.
-fn in_a_workers_span(recorder: &TraceRecorder, log: &Log, activation: bool) {
+/// By the conventions, the consumer's span is a child of the worker's.
+fn in_a_workers_span(recorder: &TraceRecorder, log: &Log) {
     let headers = sent();
     info_span!("worker", n = 1).in_scope(|| orders().process(&headers).run(handle));
-    if activation {
-        assert_tree(
-            recorder,
-            "\
+    assert_tree(
+        recorder,
+        "\
 send orders [producer]
 worker
 └─ process orders [consumer] ~> send orders
    └─ handle",
-        );
-        assert_eq!(log.take(), ["worker n=1: handling", "worker n=1: handle id=7: handled"]);
-    } else {
-        // The worker's span is not the current context's, and so the message's is the parent.
-        assert_tree(recorder, &format!("{CHILD_OF_THE_MESSAGE}\nworker"));
-        assert_eq!(log.take(), ["handling", "handle id=7: handled"]);
-    }
-    // So it is for many messages at once.
-    let batch = [sent()];
-    info_span!("worker").in_scope(|| {
-        orders().process_batch(&batch).run(|| assert_eq!(Seen::now().span, activation.then_some("worker")));
-    });
-    recorder.clear();
+    );
+    assert_eq!(log.take(), ["worker n=1: handling", "worker n=1: handle id=7: handled"]);
 }
 
-/// What is the message's child has nothing of a worker.
+/// What is the message's child is not the worker's, although the worker's span is the one that tracing has entered.
 fn child_of_the_message(recorder: &TraceRecorder, log: &Log) {
     let orders = orders().relation(Relation::Parent);
     let headers = sent();
     let worker = info_span!("worker", n = 1).entered();
-    orders.process(&headers).run(|| {
-        assert_eq!(Seen::now().span, None);
-        handle();
-    });
+    orders.process(&headers).run(handle);
+    futures::executor::block_on(orders.process(&headers).run_async(async { handle() }));
     assert_eq!(Span::current(), *worker);
     drop(worker);
+    assert_eq!(log.take(), ["worker n=1: handling", "worker n=1: handle id=7: handled"].repeat(2));
     let tree = recorder.tree();
-    let process = tree.find("process orders").unwrap();
-    assert_eq!(process.children()[0].name(), "handle");
-    assert_eq!(log.take(), ["handling", "handle id=7: handled"]);
-    recorder.clear();
-}
-
-/// An operation that is polled elsewhere has the span of where it started, and lets it go.
-fn elsewhere(recorder: &TraceRecorder, log: &Log) {
-    let mut headers = Headers::new();
-    let sending =
-        info_span!("request", id = 3).in_scope(|| orders().send(&mut headers).run_async(async { info!("sending") }));
-    let mut sending = std::pin::pin!(sending);
-    let stranger = TracingSnapshot::new(info_span!("stranger"), Context::new());
-    stranger.run(|| futures::executor::block_on(&mut sending));
-    drop(stranger);
-    assert_eq!(log.take(), ["request id=3: sending"]);
-    assert!(recorder.spans().iter().any(|span| span.name == "request"), "it has closed");
+    let processes: Vec<_> = tree.find_all("process orders").collect();
+    assert_eq!(processes.len(), 2);
+    for process in processes {
+        let children: Vec<_> = process.children().iter().map(|child| child.name()).collect();
+        assert_eq!(children, ["handle"]);
+    }
     recorder.clear();
 }

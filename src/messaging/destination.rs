@@ -480,10 +480,7 @@ impl Destination {
         let shared = &*self.shared;
         let (said, rejected) = self.read(message);
         let origin = Origin::new(ambient, shared.baggage.apply(said), shared.relation, shared.trust);
-        let mut operation = self.start(Action::Process, false, origin.base, origin.links, None, None);
-        if !origin.ambient {
-            operation.leave_surroundings();
-        }
+        let operation = self.start(Action::Process, false, origin.base, origin.links, None, None);
         operation.add_rejected(rejected);
         operation
     }
@@ -549,10 +546,7 @@ impl Destination {
         }
         // The links are all that the messages give: none is the parent, none brings its baggage.
         let origin = Origin::new(ambient, Context::new(), Relation::Link, self.shared.trust);
-        let mut operation = self.start(Action::Process, false, origin.base, links, Some(count), None);
-        if !origin.ambient {
-            operation.leave_surroundings();
-        }
+        let operation = self.start(Action::Process, false, origin.base, links, Some(count), None);
         operation.add_rejected(rejected);
         operation
     }

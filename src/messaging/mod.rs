@@ -58,7 +58,6 @@ mod metrics;
 mod operation;
 mod outcome;
 mod relation;
-mod surroundings;
 
 pub use destination::Destination;
 pub use operation::{Operation, Running, Settlement};

@@ -23,7 +23,6 @@ use super::{
     destination::IN_MEMORY,
     outcome::{ByError, ByType, Classify},
     relation::valid,
-    surroundings::{self, Surroundings},
 };
 use crate::{
     Propagate, Snapshot, WithContext,
@@ -216,7 +215,7 @@ impl<C> Operation<C> {
     {
         self.open.attempted = true;
         self.open.running = true;
-        let outcome = f.with_context(self.open.inside()).run(|f| f());
+        let outcome = self.open.context.run(f);
         self.open.end(self.classify.classify(&outcome));
         outcome
     }
@@ -232,13 +231,8 @@ impl<C> Operation<C> {
         C: Classify<F::Output>,
     {
         self.open.attempted = true;
-        let future = future.with_context(self.open.inside());
+        let future = future.with_context(self.open.context.clone());
         Running { future, open: self.open, classify: Some(self.classify) }
-    }
-
-    /// The work is no part of what is current where the operation starts.
-    pub(super) fn leave_surroundings(&mut self) {
-        self.open.surroundings = surroundings::NONE;
     }
 
     /// The operation's own span, if it has one.
@@ -278,7 +272,7 @@ pin_project! {
     pub struct Running<F, C = ByType> {
         // Dropped first, and so inside of the span.
         #[pin]
-        future: WithContext<F, (Surroundings, Context)>,
+        future: WithContext<F>,
         open: Open,
         classify: Option<C>,
     }
@@ -400,8 +394,6 @@ pub(super) struct Open {
     destination: Destination,
     action: Action,
     context: Context,
-    /// What is current beside the context; it is let go with the work.
-    surroundings: Surroundings,
     /// There is something to end, still.
     live: bool,
     /// The context's span is the operation's, not an outer one.
@@ -455,7 +447,6 @@ impl Open {
             destination: destination.clone(),
             action,
             context,
-            surroundings: Surroundings::capture(),
             live: true,
             own_span,
             measured,
@@ -473,11 +464,6 @@ impl Open {
         let mut open = Self::new(destination, action, context, false, false, Started::new(None), 0);
         open.live = false;
         open
-    }
-
-    /// What the work is to run in.
-    fn inside(&mut self) -> (Surroundings, Context) {
-        (mem::replace(&mut self.surroundings, surroundings::NONE), self.context.clone())
     }
 
     fn span(&self) -> Option<SpanRef<'_>> {

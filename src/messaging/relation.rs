@@ -86,8 +86,6 @@ impl BaggagePolicy {
 pub(super) struct Origin {
     /// The context that the span is started in.
     pub(super) base: Context,
-    /// That is what was current, and not the message's.
-    pub(super) ambient: bool,
     /// The message's own, and what the span is not a child of although it might be.
     pub(super) links: Vec<Link>,
 }
@@ -105,10 +103,9 @@ impl Origin {
                 Relation::Parent => true,
                 Relation::Link => false,
             };
-        let ambient_goes_on = !by_message && current.is_some();
         let base = if by_message {
             message
-        } else if ambient_goes_on {
+        } else if current.is_some() {
             with_baggage_of(ambient, &message)
         } else {
             with_baggage_of(Context::new(), &message)
@@ -116,7 +113,7 @@ impl Origin {
         // Else a message would bring telemetry back where it is switched off, to the exporter's own transport for one.
         let base = if suppressed { base.with_telemetry_suppressed() } else { base };
         let links = creation.into_iter().chain(current.filter(|_| by_message)).map(Link::with_context);
-        Self { base, ambient: ambient_goes_on, links: links.collect() }
+        Self { base, links: links.collect() }
     }
 }
 

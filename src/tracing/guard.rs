@@ -13,7 +13,8 @@ use super::span::Aside;
 /// Detaches what [`tracing::Span`], [`tracing::Dispatch`] or [`TracingSnapshot`](super::TracingSnapshot) attached.
 ///
 /// Of two guards, that of the inner one detaches first, in whatever order they are dropped: dropped first, the outer one
-/// waits for the inner one. So threads stay clean where guards cannot be dropped in order, as in rayon's iterators.
+/// waits for the inner one. So threads stay clean where guards cannot be dropped in order, as in rayon's iterators; and one
+/// that is forgotten (`mem::forget`) holds those around it for ever.
 #[must_use = "dropping the guard at once detaches the snapshot"]
 pub struct Guard {
     /// Where it lies on this thread's stack; `None` where nothing was attached, as the thread ends.

@@ -16,6 +16,9 @@
 //! # }
 //! ```
 //!
+//! The methods named `…_with_current_context`, and `in_current_context`, carry the OpenTelemetry context alone; instead of
+//! them there is `with_current::<TracingSnapshot>()`:
+//!
 //! | bare | with all of it |
 //! |---|---|
 //! | `std::thread::spawn(f)` | [`ctxhop::tracing::thread::spawn(f)`](thread::spawn) |
@@ -29,7 +32,7 @@
 //! | `stream` | `stream.with_current::<TracingSnapshot>()` |
 //! | `Server::new(executor)` | `Server::new(Propagating::<_, TracingSnapshot>::capturing(executor))` |
 //! | `fut.instrument(span)` | the same; or `fut.with_context(span)`, which lets the span go when the work is done |
-//! | `tokio::spawn(fut.detached())` | `tokio::spawn(fut.with_context(TracingSnapshot::new(Span::none(), Context::new())))` |
+//! | `tokio::spawn(fut.detached())` | `tokio::spawn(fut.with_context(TracingSnapshot::none()))` |
 //!
 //! A channel's element type is then `WithContext<T, TracingSnapshot>`. A span or a subscriber alone is a [`Snapshot`], too.
 //!
@@ -37,10 +40,10 @@
 //!
 //! No `set_parent` is needed: a new span is the child of the current context. So
 //! `carrier::extract(&headers).run(|| info_span!("request"))` continues the sender's trace, and inside
-//! `orders.process(&headers).run_async(…)` (feature `messaging`) a span is the child of the consumer's. That one is no span
-//! of `tracing`: the log lines of its work have the fields of the span around `process`, if the consumer's span is a child
-//! of that, and none if it is a child of the message. tracing-opentelemetry makes a log event an event of tracing's
-//! current span, never of the consumer's: open a span in the work.
+//! `orders.process(&headers).run_async(…)` (feature `messaging`) a span is the child of the consumer's. That takes the
+//! layer's context activation, which is its default. The consumer's span is no span of `tracing`: log lines of its work
+//! have the fields, and are the events, of the span of `tracing` that is current where it runs, a worker's for instance.
+//! So open a span in the work.
 //!
 //! # Limits
 //!
@@ -48,7 +51,13 @@
 //!   whole, with the layer's context activation, which is its default. Log lines behind them have no span's fields.
 //! - What others have entered on a thread can be set aside in tracing-subscriber's `Registry`, which tracing-opentelemetry
 //!   needs. With a subscriber that is no such thing, a hop without a span sees the span that its thread is in.
-//! - To set aside more than one span takes an allocation.
+//! - To set aside more than one span takes an allocation; so does the first guard of a thread.
+//! - What is set aside is to be left after it was put back. A span that is left meanwhile (a guard of `span.enter()` that
+//!   is dropped before the hop's is) is current on its thread again until it closes.
+//! - Layers that remember spans in thread-locals of their own, as `EnvFilter` does for directives with spans, are not told
+//!   what is set aside, and still go by it; so they do with `Instrument`.
+//! - A thread that ends drops what was attached there, but cannot know the thread-locals of all layers: work that is dropped
+//!   by a thread-local of yours, after theirs are gone, ends as it ends with `Instrument`.
 //! - A layer whose filter the captured span does not pass sees no span in its place: not those around it, which are not
 //!   captured.
 

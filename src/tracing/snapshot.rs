@@ -3,7 +3,7 @@ use opentelemetry::Context;
 
 use super::{
     guard::{Attached, Guard, thread_ends},
-    span,
+    span::{self, Beside},
     subscriber::ThreadDefault,
 };
 use crate::Snapshot;
@@ -44,7 +44,7 @@ use crate::Snapshot;
 /// ```
 #[derive(Clone, Debug)]
 pub struct TracingSnapshot {
-    span: Span,
+    span: Beside,
     context: Context,
     default: ThreadDefault,
 }
@@ -52,34 +52,37 @@ pub struct TracingSnapshot {
 impl TracingSnapshot {
     /// A span and a context of your choice, with the subscriber that is this thread's default now.
     ///
-    /// Use it for work that is not to be in the current span: in a new one, in none
-    /// (`TracingSnapshot::new(Span::none(), Context::new())`, which is [`detached`](crate::Propagate::detached)), or, as
-    /// long-lived work, in the trace of the current one without keeping it open
-    /// (`TracingSnapshot::new(Span::none(), Context::current().parent_only())`).
+    /// Use it for work that is to be in a new span; or, if it is long-lived, in the trace of the current one without keeping
+    /// it open: `TracingSnapshot::new(Span::none(), Context::current().parent_only())`.
+    #[must_use]
+    pub fn new(span: Span, context: Context) -> Self {
+        Self { span: Beside(span), context, default: ThreadDefault::capture() }
+    }
+
+    /// No span and an empty context, with the subscriber that is this thread's default now: as
+    /// [`detached`](crate::Propagate::detached).
     ///
     /// # Examples
     ///
     /// ```
     /// use ctxhop::{Propagate, tracing::TracingSnapshot};
-    /// use opentelemetry::Context;
     /// use tracing::{Span, info_span};
     /// # let _default = tracing::subscriber::set_default(tracing_subscriber::registry());
     ///
     /// let flush = async { Span::current().is_none() };
     /// info_span!("order").in_scope(|| {
-    ///     let flush = flush.with_context(TracingSnapshot::new(Span::none(), Context::new()));
-    ///     assert!(futures::executor::block_on(flush));
+    ///     assert!(futures::executor::block_on(flush.with_context(TracingSnapshot::none())));
     /// });
     /// ```
     #[must_use]
-    pub fn new(span: Span, context: Context) -> Self {
-        Self { span, context, default: ThreadDefault::capture() }
+    pub fn none() -> Self {
+        Self::new(Span::none(), Context::new())
     }
 
     /// The span.
     #[must_use]
     pub const fn span(&self) -> &Span {
-        &self.span
+        &self.span.0
     }
 
     /// The OpenTelemetry context.
@@ -107,7 +110,7 @@ impl Snapshot for TracingSnapshot {
             return Guard::none();
         }
         let subscriber = self.default.attach();
-        let (span, aside) = span::enter(self.span);
+        let (span, aside) = if span::is_current(&self.span.0) { (None, None) } else { span::enter(self.span.0) };
         let context = Snapshot::attach(self.context);
         Guard::new(Attached { context, span, aside, subscriber })
     }

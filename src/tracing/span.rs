@@ -1,9 +1,14 @@
+use std::{array, iter, sync::LazyLock};
+
 use ::tracing::{
     Span, Subscriber as _,
     dispatcher::{self, Dispatch},
     span::{self, EnteredSpan},
 };
-use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::{
+    filter::FilterId,
+    registry::{LookupSpan, Registry, SpanData},
+};
 
 use super::guard::{Attached, Guard, thread_ends, watch_thread};
 use crate::Snapshot;
@@ -13,9 +18,10 @@ use crate::Snapshot;
 ///
 /// Exactly this span is entered:
 ///
-/// - What others have entered on this thread is set aside, in a [`Registry`]: neither does a span that is none or disabled
-///   see it, nor does a layer whose filter this span does not pass. Layers are not told, for those spans go on.
-/// - A span that is current already is not entered once more.
+/// - What others have entered on this thread is set aside, in a [`Registry`], where it would be seen: by a span that is none
+///   or disabled, by a layer whose filter this span does not pass, and where this span is entered further down already.
+///   Layers are not told, for those spans go on. What is set aside is to be left after the guard is dropped, not before.
+/// - A span that is current already is entered once more, as the OpenTelemetry context may be another one meanwhile.
 ///
 /// While a thread ends, once it has attached one, `capture` gives no span, and `attach` does nothing.
 impl Snapshot for Span {
@@ -36,16 +42,46 @@ impl Snapshot for Span {
     /// As the provided method, but enters the span where it lies: to clone one and drop it costs as much again.
     #[inline]
     fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        if thread_ends() {
-            return run_without(f);
-        }
-        if let Some(innermost) = current(self) {
-            return run_instead(self, innermost, f);
-        }
-        let _entered = self.enter();
-        watch(self);
-        f()
+        run(self, false, f)
     }
+}
+
+/// A span with a context that is attached after it, so that nothing is missed where it is current already and not entered.
+#[derive(Clone, Debug)]
+pub(crate) struct Beside(pub(crate) Span);
+
+impl Snapshot for Beside {
+    type Guard = Guard;
+
+    fn capture() -> Self {
+        Self(Span::capture())
+    }
+
+    fn attach(self) -> Guard {
+        if is_current(&self.0) { Guard::none() } else { self.0.attach() }
+    }
+
+    #[inline]
+    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        run(&self.0, true, f)
+    }
+}
+
+pub(super) fn is_current(span: &Span) -> bool {
+    !thread_ends() && span.id().is_some_and(|id| current(span) == Some(id))
+}
+
+#[inline]
+fn run<R>(span: &Span, unless_current: bool, f: impl FnOnce() -> R) -> R {
+    if thread_ends() {
+        return run_without(f);
+    }
+    if let Some(innermost) = current(span) {
+        return run_instead(span, unless_current, &innermost, f);
+    }
+    let _entered = span.enter();
+    watch(span);
+    f()
 }
 
 #[cold]
@@ -56,25 +92,35 @@ fn run_without<R>(f: impl FnOnce() -> R) -> R {
 
 /// Where there is a current span already.
 #[inline(never)]
-fn run_instead<R>(span: &Span, innermost: span::Id, f: impl FnOnce() -> R) -> R {
-    if span.id().is_some_and(|id| id == innermost) {
+fn run_instead<R>(span: &Span, unless_current: bool, innermost: &span::Id, f: impl FnOnce() -> R) -> R {
+    let id = span.id();
+    if unless_current && id.as_ref() == Some(innermost) {
         return f();
     }
-    let _aside = set_aside(span, innermost);
+    // Dropped last.
+    let mut _aside = if id.is_none() { hide(span) } else { None };
     let _entered = span.enter();
     watch(span);
+    if let Some(id) = &id {
+        _aside = bring_up(span, id);
+    }
     f()
 }
 
-/// Enters a span for a guard; nothing, if it is current already.
+/// Enters a span for a guard.
 pub(super) fn enter(span: Span) -> (Option<EnteredSpan>, Option<Aside>) {
-    let aside = match current(&span) {
-        Some(innermost) if span.id().is_some_and(|id| id == innermost) => return (None, None),
-        Some(innermost) => set_aside(&span, innermost),
-        None => None,
+    let innermost = current(&span);
+    let id = span.id();
+    let aside = match (&innermost, &id) {
+        (Some(_), None) => hide(&span),
+        _ => None,
     };
     let entered = span.entered();
     watch(&entered);
+    let aside = match (innermost, &id) {
+        (Some(_), Some(id)) => bring_up(&entered, id),
+        _ => aside,
+    };
     (Some(entered), aside)
 }
 
@@ -101,11 +147,44 @@ fn of_subscriber<R>(span: &Span, mut f: impl FnMut(&Dispatch) -> R) -> R {
     }
 }
 
-fn set_aside(span: &Span, innermost: span::Id) -> Option<Aside> {
-    of_subscriber(span, |subscriber| Aside::new(subscriber, innermost.clone()))
+/// For a span that is none or disabled.
+fn hide(span: &Span) -> Option<Aside> {
+    of_subscriber(span, |subscriber| Aside::take(subscriber, subscriber.downcast_ref()?))
+}
+
+/// For a span that has just been entered. Mostly it is enough that it is on top of the others.
+fn bring_up(span: &Span, id: &span::Id) -> Option<Aside> {
+    of_subscriber(span, |subscriber| {
+        let registry = subscriber.downcast_ref::<Registry>()?;
+        // Entered further down already, it has stayed there.
+        let is_on_top = registry.current_span().id() == Some(id);
+        if is_on_top && passes_every_filter(registry, id) { None } else { bring_up_alone(subscriber, registry, id) }
+    })
+}
+
+#[cold]
+fn bring_up_alone(subscriber: &Dispatch, registry: &Registry, id: &span::Id) -> Option<Aside> {
+    registry.exit(id);
+    let aside = Aside::take(subscriber, registry);
+    registry.enter(id);
+    aside
+}
+
+/// A layer whose filter the span does not pass goes by the next one that is entered.
+fn passes_every_filter(registry: &Registry, id: &span::Id) -> bool {
+    /// All that there can be: they are numbered, and mean the same in each registry.
+    static FILTERS: LazyLock<[FilterId; 64]> = LazyLock::new(|| {
+        let mut registry = Registry::default();
+        array::from_fn(|_| registry.register_filter())
+    });
+    registry
+        .span_data(id)
+        .is_none_or(|span| FILTERS.iter().fold(true, |passes, filter| passes & span.is_enabled_for(*filter)))
 }
 
 /// The spans that were entered on this thread. They are entered again when it is dropped.
+///
+/// Nothing tells whether one of them was left meanwhile. Then it stays, until it is closed.
 pub(super) struct Aside {
     subscriber: Dispatch,
     innermost: span::Id,
@@ -116,23 +195,24 @@ pub(super) struct Aside {
 impl Aside {
     /// Takes them from the registry alone: were the layers told, that of OpenTelemetry would detach the spans' contexts,
     /// and could not put them back where they were, below those attached since.
-    fn new(subscriber: &Dispatch, innermost: span::Id) -> Option<Self> {
-        let registry = subscriber.downcast_ref::<Registry>()?;
-        registry.exit(&innermost);
-        let mut around = Vec::new();
-        while let Some(id) = registry.current_span().id() {
-            registry.exit(id);
-            around.push(id.clone());
-        }
+    fn take(subscriber: &Dispatch, registry: &Registry) -> Option<Self> {
+        let innermost = take_current(registry)?;
+        let around = iter::from_fn(|| take_current(registry)).collect();
         Some(Self { subscriber: subscriber.clone(), innermost, around })
     }
+}
+
+fn take_current(registry: &Registry) -> Option<span::Id> {
+    let current = registry.current_span();
+    let id = current.id()?;
+    registry.exit(id);
+    Some(id.clone())
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
         let Some(registry) = self.subscriber.downcast_ref::<Registry>() else { return };
         for id in self.around.iter().rev().chain([&self.innermost]) {
-            // Not there any more, if whoever has entered it has left it meanwhile.
             if registry.span_data(id).is_some() {
                 registry.enter(id);
             }
