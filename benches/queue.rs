@@ -68,7 +68,7 @@ fn round_trip(c: &mut Criterion) {
 async fn through((publisher, consumer): &(Publisher<i32>, Consumer<i32>)) {
     publisher.publish(black_box(7)).await.unwrap();
     let mut delivery = consumer.recv().await.unwrap();
-    delivery.process().run_async(async { _ = black_box(delivery.payload) }).await;
+    delivery.process().run_async(|| async { _ = black_box(delivery.payload) }).await;
     delivery.ack();
 }
 

@@ -319,7 +319,7 @@ const SETTLING: [(&str, bool, Settling); 9] = [
         assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "handler's own panic");
     }),
     ("cancelled", true, |mut delivery| {
-        let mut handling = pin!(async move { delivery.process().run_async(pending::<()>()).await });
+        let mut handling = pin!(async move { delivery.process().run_async(pending::<()>).await });
         assert!(poll(handling.as_mut()).is_pending());
     }),
     ("aborted", true, |mut delivery| {
@@ -327,7 +327,7 @@ const SETTLING: [(&str, bool, Settling); 9] = [
         runtime.block_on(async {
             let (started, has_started) = tokio::sync::oneshot::channel();
             let handling = tokio::spawn(async move {
-                let handle = async {
+                let handle = || async {
                     started.send(()).unwrap();
                     pending::<()>().await;
                 };
@@ -452,7 +452,7 @@ fn a_handler_may_change_the_message() {
         let mut delivery = consumer.recv().await.unwrap();
         let operation = delivery.process();
         let payload = &mut delivery.payload;
-        let handle = async move {
+        let handle = || async move {
             ready(()).await;
             payload.set(2);
         };

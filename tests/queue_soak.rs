@@ -112,7 +112,7 @@ impl Soak {
             }
             Fate::IsCancelled => {
                 count(&self.tally.cancelled);
-                let handle = async {
+                let handle = || async {
                     self.handle(message);
                     pending::<()>().await;
                 };

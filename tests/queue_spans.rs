@@ -120,7 +120,7 @@ fn attempts_are_counted_and_linked() {
 
     let mut delivery = consumer.try_recv().unwrap();
     {
-        let mut handling = pin!(async move { delivery.process().run_async(pending::<()>()).await });
+        let mut handling = pin!(async move { delivery.process().run_async(pending::<()>).await });
         assert!(handling.as_mut().poll(&mut task::Context::from_waker(Waker::noop())).is_pending());
     }
 

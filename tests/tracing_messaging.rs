@@ -12,7 +12,7 @@ use ctxhop::{
 };
 use opentelemetry::global;
 use support::{Log, Rig};
-use tracing::{Span, dispatcher, info, info_span};
+use tracing::{Instrument, Span, dispatcher, info, info_span};
 use tracing_subscriber::{Registry, layer::SubscriberExt};
 
 /// One test, as all that it looks at is global.
@@ -74,7 +74,11 @@ send orders [producer]
 fn in_no_span(recorder: &TraceRecorder, log: &Log) {
     orders().process(&sent()).run(handle);
     assert_tree(recorder, CHILD_OF_THE_MESSAGE);
-    block_on_yielding(orders().process(&sent()).run_async(handle_async()));
+    block_on_yielding(orders().process(&sent()).run_async(handle_async));
+    assert_tree(recorder, CHILD_OF_THE_MESSAGE);
+    futures::executor::block_on(
+        orders().process(&sent()).run_async(|| async { info!("handled") }.instrument(info_span!("handle", id = 7))),
+    );
     assert_tree(recorder, CHILD_OF_THE_MESSAGE);
     orders().process_batch(&[sent(), sent()]).run(handle);
     assert_tree(
@@ -85,7 +89,8 @@ process orders [consumer] ~> send orders ×2
 send orders [producer]
 send orders [producer]",
     );
-    assert_eq!(log.take(), ["handling", "handle id=7: handled"].repeat(3));
+    let each = ["handling", "handle id=7: handled"];
+    assert_eq!(log.take(), [&each, &each, &each[1..], &each].concat());
 }
 
 /// By the conventions, the consumer's span is a child of the worker's.
@@ -109,7 +114,7 @@ fn child_of_the_message(recorder: &TraceRecorder, log: &Log) {
     let headers = sent();
     let worker = info_span!("worker", n = 1).entered();
     orders.process(&headers).run(handle);
-    futures::executor::block_on(orders.process(&headers).run_async(async { handle() }));
+    futures::executor::block_on(orders.process(&headers).run_async(|| async { handle() }));
     assert_eq!(Span::current(), *worker);
     drop(worker);
     assert_eq!(log.take(), ["worker n=1: handling", "worker n=1: handle id=7: handled"].repeat(2));

@@ -408,7 +408,7 @@ fn messages() -> Hop {
                         publisher.publish(n).await.expect(RECEIVER);
                         let mut delivery = consumer.recv().await.expect(SENDER);
                         let operation = delivery.process();
-                        let done = operation.run_async(async { Ok::<_, Infallible>(work(delivery.payload)) }).await;
+                        let done = operation.run_async(|| async { Ok::<_, Infallible>(work(delivery.payload)) }).await;
                         black_box(done.expect("infallible"));
                         delivery.ack();
                     }

@@ -165,7 +165,7 @@ fn parse(line: &Line) -> Result<Notification, Invalid> {
 async fn work<H: Hops>(jobs: Consumer<Job>, parking: Publisher<Job>, results: Sender<H::Message<Outcome>>) {
     let worker = async {
         while let Some(mut delivery) = jobs.recv().await {
-            match delivery.process().run_async(attempt::<H>(&delivery, &parking, &results)).await {
+            match delivery.process().run_async(|| attempt::<H>(&delivery, &parking, &results)).await {
                 Ok(()) => delivery.ack(),
                 Err(_) => {
                     // Else it is parked, and goes on from there.
@@ -208,7 +208,7 @@ async fn file<H: Hops>(parked: Consumer<Job>, results: Sender<H::Message<Outcome
         while let Some(mut delivery) = parked.recv().await {
             let reason = delivery.headers.get(REASON).unwrap_or("unknown").to_owned();
             let outcome = delivery.payload.outcome(Err(reason));
-            let record = async { H::send(&results, outcome).await.map_err(|error| error.to_string()) };
+            let record = || async { H::send(&results, outcome).await.map_err(|error| error.to_string()) };
             if delivery.process().run_async(record).await.is_err() {
                 break; // The writer is gone. Why, its join tells.
             }

@@ -284,7 +284,7 @@ impl Destination {
     /// let orders = Destination::new("rabbitmq", "orders");
     ///
     /// let mut headers = Headers::new();
-    /// orders.send(&mut headers).message_id("17").run_async(publish(headers, "two apples")).await?;
+    /// orders.send(&mut headers).message_id("17").run_async(|| publish(headers, "two apples")).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -561,7 +561,7 @@ impl Destination {
     /// # async fn ack() -> Result<(), std::io::Error> { Ok(()) }
     /// # async fn f() -> Result<(), std::io::Error> {
     /// # let (orders, message) = (Destination::new("rabbitmq", "orders"), Headers::new());
-    /// orders.settle(Settlement::Ack).link_to(&message).run_async(ack()).await?;
+    /// orders.settle(Settlement::Ack).link_to(&message).run_async(ack).await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -17,13 +17,13 @@
 //!
 //! // The producer: the span's context goes into the headers, and the work runs in the span.
 //! let mut headers = Headers::new();
-//! orders.send(&mut headers).run_async(channel.publish(headers, "two apples")).await?;
+//! orders.send(&mut headers).run_async(|| channel.publish(headers, "two apples")).await?;
 //! # Ok(()) }
 //! # async fn consumer(orders: Destination, channel: Channel, headers: Headers) -> Result<(), Error> {
 //!
 //! // The consumer: the handler's span is linked to the producer's, and so is what the handler sends.
-//! orders.process(&headers).message_id("17").run_async(handle(&headers)).await?;
-//! orders.settle(Settlement::Ack).link_to(&headers).run_async(channel.ack()).await?;
+//! orders.process(&headers).message_id("17").run_async(|| handle(&headers)).await?;
+//! orders.settle(Settlement::Ack).link_to(&headers).run_async(|| channel.ack()).await?;
 //! # Ok(()) }
 //! ```
 //!

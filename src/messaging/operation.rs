@@ -220,18 +220,30 @@ impl<C> Operation<C> {
         outcome
     }
 
-    /// Binds the work to the operation's context; the operation ends when the future is ready or dropped.
+    /// Does the work in asynchronous code: calls `f` at once, with the operation's context attached, and binds the future
+    /// to it; the operation ends when the future is ready or dropped.
+    ///
+    /// It takes a closure so that what captures the context at its call does so inside: `.instrument(info_span!(…))`, a
+    /// spawn, a publish. A time limit goes around it, `timeout(limit, operation.run_async(…))`: then what is too late is
+    /// cancelled, and the span says so.
     ///
     /// # Cancel safety
     ///
     /// As cancel safe as the future. Dropped before it is ready, the operation is cancelled.
-    pub fn run_async<F>(mut self, future: F) -> Running<F, C>
+    ///
+    /// # Panics
+    ///
+    /// With `f`'s own panic, after the span has ended.
+    #[track_caller]
+    pub fn run_async<F>(mut self, f: impl FnOnce() -> F) -> Running<F, C>
     where
         F: Future,
         C: Classify<F::Output>,
     {
         self.open.attempted = true;
-        let future = future.with_context(self.open.context.clone());
+        self.open.running = true;
+        let future = self.open.context.run(f).with_context(self.open.context.clone());
+        self.open.running = false;
         Running { future, open: self.open, classify: Some(self.classify) }
     }
 

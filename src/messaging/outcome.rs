@@ -2,7 +2,9 @@ use std::{any::type_name, borrow::Cow, fmt, marker::PhantomData};
 
 /// Whether what an [`Operation`](super::Operation) ran has failed.
 ///
-/// A [`Result`] has, when it is an [`Err`]; nothing else has. Implement it for a type of your own that says so in
+/// A [`Result`] has, when it is an [`Err`]; nothing else has, also not an `Ok(Err(_))`, which is what a time limit or a
+/// spawned task makes of an error. So put the limit around the operation (`timeout(limit, operation.run_async(…))`), and
+/// flatten the result of a task inside. Implement it for a type of your own that says so in
 /// another way, a response with a status for instance.
 ///
 /// # Examples
@@ -21,6 +23,10 @@ use std::{any::type_name, borrow::Cow, fmt, marker::PhantomData};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "whether a `{Self}` is a failure is not known",
+    note = "have the work return a `Result`, an `Option` or `()`, or implement `Outcome`"
+)]
 pub trait Outcome {
     /// The failure, if it is one.
     fn failure(&self) -> Option<Failure>;

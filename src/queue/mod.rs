@@ -1,22 +1,35 @@
 //! An in-memory queue whose messages carry headers: what goes through it is traced as through a broker.
 //!
 //! ```
-//! use ctxhop::{messaging::Destination, queue};
+//! use ctxhop::{messaging::Destination, propagation::TraceContextPropagator, queue::{self, Delivery, Publisher}};
+//! # use std::error::Error;
 //!
 //! # async fn ship(order: &str) -> Result<(), std::io::Error> { Ok(()) }
+//! const ATTEMPTS: u64 = 3;
+//!
+//! /// Ships an order; sets it aside, if this was the last attempt. That is in its trace, as it is part of the processing.
+//! async fn attempt(order: &Delivery<&'static str>, parking: &Publisher<&'static str>) -> Result<(), Box<dyn Error>> {
+//!     let shipped = ship(order.payload).await;
+//!     if shipped.is_err() && order.delivery_count() == ATTEMPTS {
+//!         parking.publish(order.payload).await?;
+//!     }
+//!     Ok(shipped?)
+//! }
+//!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> Result<(), Box<dyn Error>> {
+//! opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new()); // once, at the start
+//!
 //! let (publisher, consumer) = queue::bounded(Destination::in_memory("orders"), 100);
 //! let (parking, parked) = queue::unbounded(Destination::in_memory("orders.parked"));
 //!
 //! publisher.publish("two apples").await?;
 //! drop(publisher);
 //!
-//! while let Some(mut delivery) = consumer.recv().await {
-//!     match delivery.process().run_async(ship(&delivery.payload)).await {
-//!         Ok(()) => delivery.ack(),
-//!         Err(_) if delivery.delivery_count() < 3 => delivery.nack(true),
-//!         Err(_) => parking.try_publish_message(delivery.into_message())?,
+//! while let Some(mut order) = consumer.recv().await {
+//!     match order.process().run_async(|| attempt(&order, &parking)).await {
+//!         Err(_) if order.delivery_count() < ATTEMPTS => order.nack(true),
+//!         Ok(()) | Err(_) => order.ack(),
 //!     }
 //! }
 //! # Ok(()) }
@@ -26,7 +39,8 @@
 //! message has a producer and a consumer span, links, a delivery count and metrics, by way of the same
 //! [`Destination`]'s [`send`](Destination::send) and [`process`](Destination::process) that a broker's client goes
 //! through. Where a message is only to be handled in the sender's context, a channel of
-//! [`WithContext`](crate::WithContext) does that for less.
+//! [`WithContext`](crate::WithContext) does that for less, and takes values of the context along; here it is what the
+//! propagator writes into the headers that goes along, and nothing without one.
 //!
 //! # Guarantees
 //!
@@ -43,7 +57,8 @@
 //!   at most one for each delivery that was in hand.
 //!
 //! It lives in memory, as long as it has a consumer: when the last [`Consumer`] is dropped, publishing fails, and what is
-//! left is dropped, which a span says. [Keep a clone](Consumer#where-workers-may-panic) where workers may panic.
+//! left is dropped, which a span says. [Keep a clone](Consumer#where-workers-may-panic) where workers may panic, and look at
+//! the delivery count before the work: a message that makes its handler panic never comes to what is after it.
 
 mod consumer;
 mod delivery;

@@ -94,7 +94,7 @@ impl<T> Publisher<T> {
     /// ```
     pub fn publish_message(&self, message: Message<T>) -> impl Future<Output = Result<(), PublishError<T>>> {
         let (operation, message) = self.send(message);
-        let publish = async { self.shared().publish(message).await.map_err(PublishError) };
+        let publish = || async { self.shared().publish(message).await.map_err(PublishError) };
         operation.error_type(|_: &PublishError<T>| "closed").run_async(publish)
     }
 

@@ -43,7 +43,8 @@
 //! `orders.process(&headers).run_async(…)` (feature `messaging`) a span is the child of the consumer's. That takes the
 //! layer's context activation, which is its default. The consumer's span is no span of `tracing`: log lines of its work
 //! have the fields, and are the events, of the span of `tracing` that is current where it runs, a worker's for instance.
-//! So open a span in the work.
+//! So open a span in the work: `orders.process(&headers).run_async(|| handle().instrument(info_span!("handle")))`. Where a
+//! worker has a span of its own, that is the consumer's parent, unless `Relation` says otherwise.
 //!
 //! # Limits
 //!

@@ -96,7 +96,7 @@ impl Fate {
             }
             _ => {
                 let midway = self == Self::DroppedMidway;
-                let mut running = Box::pin(operation.run_async(async move {
+                let mut running = Box::pin(operation.run_async(|| async move {
                     inside.check();
                     if midway {
                         pending::<()>().await;
@@ -334,7 +334,7 @@ fn the_context_is_captured_at_the_call() {
 fn the_context_is_let_go_when_the_work_is_done() {
     let rig = Rig::new();
     let ambient = rig.ambient();
-    let mut running = pin!(ambient.run(|| rig.orders.send(&mut Headers::new()).run_async(ready(()))));
+    let mut running = pin!(ambient.run(|| rig.orders.send(&mut Headers::new()).run_async(|| ready(()))));
     drop(ambient);
     let mut task = task::Context::from_waker(task::Waker::noop());
     assert!(running.as_mut().poll(&mut task).is_ready());
@@ -349,12 +349,31 @@ fn the_span_of_a_panicked_future_ends_at_the_panic() {
             panic!("rotten")
         }
     };
-    let mut running = Box::pin(rig.orders.send(&mut Headers::new()).run_async(work));
+    let mut running = Box::pin(rig.orders.send(&mut Headers::new()).run_async(|| work));
     let mut task = task::Context::from_waker(task::Waker::noop());
     catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(&mut task))).unwrap_err();
     assert_eq!(rig.recorder.spans().len(), 1);
     drop(running);
     assert_eq!(rig.recorder.spans().len(), 1);
+}
+
+#[test]
+fn what_makes_the_future_runs_inside_too() {
+    let rig = Rig::new();
+    let process = rig.orders.process(&Headers::new());
+    let span = process.context().span().span_context().clone();
+    let running = process.run_async(|| {
+        let reply = rig.orders.send(&mut Headers::new());
+        async move { reply.run(|| ()) }
+    });
+    assert!(!Context::current().has_active_span());
+    futures::executor::block_on(running);
+    assert_eq!(rig.span("send orders").parent_span_id, span.span_id());
+
+    let process = rig.orders.operation_name("make").process(&Headers::new());
+    let make = || -> Ready<()> { panic!("rotten") };
+    catch_unwind(AssertUnwindSafe(|| process.run_async(make))).unwrap_err();
+    assert_eq!(rig.span("make orders").status, Status::error("panicked"));
 }
 
 // What is said.

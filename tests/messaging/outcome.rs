@@ -9,7 +9,7 @@ fn error_types_of_ones_own() {
     let rig = Rig::new();
     let by_error = |operation: Operation| operation.error_type(|_: &NoApples| format!("sold_{}", "out"));
     by_error(rig.orders.process(&traced())).run(|| Err::<(), _>(NoApples)).unwrap_err();
-    let running = by_error(rig.orders.process(&traced())).run_async(async { Err::<(), _>(NoApples) });
+    let running = by_error(rig.orders.process(&traced())).run_async(|| async { Err::<(), _>(NoApples) });
     futures::executor::block_on(running).unwrap_err();
     by_error(rig.orders.process(&traced())).run(|| Ok::<_, NoApples>(())).unwrap();
     let failures: Vec<_> =

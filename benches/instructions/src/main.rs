@@ -189,7 +189,7 @@ const CASES: &[Case] = &[
             for _ in 0..rounds {
                 publisher.publish(7).await.expect("the consumer is here");
                 let mut delivery = consumer.recv().await.expect("the publisher is here");
-                delivery.process().run_async(async { _ = black_box(delivery.payload) }).await;
+                delivery.process().run_async(|| async { _ = black_box(delivery.payload) }).await;
                 delivery.ack();
             }
         });
