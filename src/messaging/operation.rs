@@ -220,8 +220,8 @@ impl<C> Operation<C> {
         outcome
     }
 
-    /// Does the work in asynchronous code: calls `f` at once, with the operation's context attached, and binds the future
-    /// to it; the operation ends when the future is ready or dropped.
+    /// Does the work in asynchronous code: polled first, calls `f`, and then polls its future, all with the operation's
+    /// context attached; the operation ends when the future is ready or dropped.
     ///
     /// It takes a closure so that what captures the context at its call does so inside: `.instrument(info_span!(…))`, a
     /// spawn, a publish. A time limit goes around it, `timeout(limit, operation.run_async(…))`: then what is too late is
@@ -230,21 +230,15 @@ impl<C> Operation<C> {
     /// # Cancel safety
     ///
     /// As cancel safe as the future. Dropped before it is ready, the operation is cancelled.
-    ///
-    /// # Panics
-    ///
-    /// With `f`'s own panic, after the span has ended.
-    #[track_caller]
-    pub fn run_async<F>(mut self, f: impl FnOnce() -> F) -> Running<F, C>
+    pub fn run_async<M, F>(mut self, f: M) -> Running<M, F, C>
     where
+        M: FnOnce() -> F,
         F: Future,
         C: Classify<F::Output>,
     {
         self.open.attempted = true;
-        self.open.running = true;
-        let future = self.open.context.run(f).with_context(self.open.context.clone());
-        self.open.running = false;
-        Running { future, open: self.open, classify: Some(self.classify) }
+        let work = Work::Make { f: Some(f) }.with_context(self.open.context.clone());
+        Running { work, open: self.open, classify: Some(self.classify) }
     }
 
     /// The operation's own span, if it has one.
@@ -281,17 +275,48 @@ fn integer(value: u64) -> i64 {
 pin_project! {
     /// The future of [`Operation::run_async`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Running<F, C = ByType> {
+    pub struct Running<M, F, C = ByType> {
         // Dropped first, and so inside of the span.
         #[pin]
-        future: WithContext<F>,
+        work: WithContext<Work<M, F>>,
         open: Open,
         classify: Option<C>,
     }
 }
 
-impl<F, C> Future for Running<F, C>
+pin_project! {
+    /// A future, and before its first poll what makes it: so that both need the context attached only once.
+    #[project = WorkProjection]
+    enum Work<M, F> {
+        Make { f: Option<M> },
+        Poll { #[pin] future: F },
+    }
+}
+
+impl<M, F> Future for Work<M, F>
 where
+    M: FnOnce() -> F,
+    F: Future,
+{
+    type Output = F::Output;
+
+    #[inline]
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
+        if let WorkProjection::Make { f } = self.as_mut().project() {
+            let f = f.take().expect("an operation that has panicked was polled again");
+            self.set(Self::Poll { future: f() });
+        }
+        match self.project() {
+            WorkProjection::Poll { future } => future.poll(task),
+            WorkProjection::Make { .. } => unreachable!("the future was made above"),
+        }
+    }
+}
+
+impl<M, F, C> Future for Running<M, F, C>
+where
+    M: FnOnce() -> F,
     F: Future,
     C: Classify<F::Output>,
 {
@@ -304,7 +329,7 @@ where
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let mut polling = EndOnUnwind { open: this.open, returned: false };
-        let poll = this.future.poll(task);
+        let poll = this.work.poll(task);
         if let Poll::Ready(outcome) = &poll {
             let failure = this.classify.take().and_then(|classify| classify.classify(outcome));
             polling.open.end(failure);
@@ -314,7 +339,7 @@ where
     }
 }
 
-impl<F, C> fmt::Debug for Running<F, C> {
+impl<M, F, C> fmt::Debug for Running<M, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.open.fmt("Running", f)
     }

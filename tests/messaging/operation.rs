@@ -27,7 +27,7 @@ use crate::{
 };
 
 assert_impl_all!(Operation: Send, Sync, fmt::Debug);
-assert_impl_all!(Running<Ready<()>>: Send, Sync, Unpin, fmt::Debug);
+assert_impl_all!(Running<fn() -> Ready<()>, Ready<()>>: Send, Sync, Unpin, fmt::Debug);
 
 // The matrix.
 
@@ -372,7 +372,9 @@ fn what_makes_the_future_runs_inside_too() {
 
     let process = rig.orders.operation_name("make").process(&Headers::new());
     let make = || -> Ready<()> { panic!("rotten") };
-    catch_unwind(AssertUnwindSafe(|| process.run_async(make))).unwrap_err();
+    let mut running = pin!(process.run_async(make));
+    let mut task = task::Context::from_waker(task::Waker::noop());
+    catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(&mut task))).unwrap_err();
     assert_eq!(rig.span("make orders").status, Status::error("panicked"));
 }
 
