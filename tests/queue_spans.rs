@@ -159,6 +159,16 @@ fn attempts_are_counted_and_linked() {
 }
 
 #[test]
+fn operations_are_named_after_their_type() {
+    let recorder = TraceRecorder::new();
+    let named = recorded(&recorder, Destination::in_memory("orders")).operation_name("publish");
+    let (publisher, consumer) = queue::unbounded(named);
+    publisher.try_publish("apples").unwrap();
+    consumer.try_recv().unwrap().process().run(|| ());
+    assert_eq!(drawn(&recorder), "send orders [producer]\n└─ process orders [consumer] ~> send orders");
+}
+
+#[test]
 fn what_is_refused_ends_its_span() {
     let recorder = TraceRecorder::new();
     let (publisher, consumer) = orders(&recorder);

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use ctxhop::{messaging::Destination, propagation::TraceContextPropagator};
 use fastrace::collector::{Config, Reporter, SpanContext as FastraceContext, SpanRecord};
 use opentelemetry::{
     Context,
@@ -116,6 +117,12 @@ pub(crate) static PROVIDER: LazyLock<SdkTracerProvider> =
     LazyLock::new(|| SdkTracerProvider::builder().with_span_processor(Discard).build());
 
 pub(crate) static TRACER: LazyLock<SdkTracer> = LazyLock::new(|| PROVIDER.tracer("compare"));
+
+/// The queue of all that publish with ctxhop; made once, as one does.
+pub(crate) static ORDERS: LazyLock<Destination> = LazyLock::new(|| {
+    let orders = Destination::in_memory("orders");
+    orders.with_tracer_provider(&*PROVIDER).with_propagator(TraceContextPropagator::new())
+});
 
 /// Whether spans of `tracing` go on to OpenTelemetry.
 static EXPORTING: AtomicBool = AtomicBool::new(false);

@@ -9,7 +9,6 @@ use std::{
 
 use ctxhop::{
     carrier::{self, Headers},
-    messaging::Destination,
     prelude::*,
     propagation::TraceContextPropagator,
     queue,
@@ -25,7 +24,7 @@ use tokio::runtime;
 
 use crate::{
     by_hand,
-    competitors::{PROVIDER, TRACER, request_context},
+    competitors::{ORDERS, TRACER, request_context},
     measure::{Rounds, Variant, measure},
 };
 
@@ -145,8 +144,9 @@ fn with_values(count: usize) -> Context {
     macro_rules! with_values {
         ($($n:literal)*) => {{
             struct Value<const N: usize>;
+            // It has one already.
             let mut cx = request_context();
-            $(if count > $n { cx = cx.with_value(Value::<$n>); })*
+            $(if count > $n + 1 { cx = cx.with_value(Value::<$n>); })*
             cx
         }};
     }
@@ -265,10 +265,7 @@ fn producers(rounds: usize) -> Growth {
                 });
             };
             let ours = move || {
-                let orders = Destination::in_memory("orders")
-                    .with_tracer_provider(&*PROVIDER)
-                    .with_propagator(TraceContextPropagator::new());
-                let (publisher, consumer) = queue::bounded(orders, 100);
+                let (publisher, consumer) = queue::bounded(ORDERS.clone(), 100);
                 for _ in 0..count {
                     let publisher = publisher.clone();
                     RUNTIME.spawn(async move {
@@ -280,7 +277,7 @@ fn producers(rounds: usize) -> Growth {
                 drop(publisher);
                 RUNTIME.block_on(async {
                     while let Some(mut delivery) = consumer.recv().await {
-                        delivery.process().run(|| _ = black_box(delivery.payload));
+                        delivery.process().run_async(|| async { _ = black_box(delivery.payload) }).await;
                         delivery.ack();
                     }
                 });

@@ -13,7 +13,6 @@ use std::{
 use ctxhop::{
     WithContext,
     carrier::{self, Headers},
-    messaging::Destination,
     prelude::*,
     propagation::TraceContextPropagator,
     queue,
@@ -35,7 +34,7 @@ use super::competitors::{
     Competitor::{
         self, Bare, ByHand, Ctxhop, Dcontext, Fastrace, OpenTelemetry, TaskLocal, Tracing, TracingOpenTelemetry,
     },
-    PROVIDER, Pairs, REQUEST, TRACER,
+    ORDERS, Pairs, REQUEST, TRACER,
 };
 
 /// A hop, and how each competitor makes `count` of them.
@@ -400,10 +399,7 @@ fn messages() -> Hop {
             }),
             (Ctxhop, |count| {
                 block_on(async move {
-                    let orders = Destination::in_memory("orders")
-                        .with_tracer_provider(&*PROVIDER)
-                        .with_propagator(TraceContextPropagator::new());
-                    let (publisher, consumer) = queue::bounded(orders, 1);
+                    let (publisher, consumer) = queue::bounded(ORDERS.clone(), 1);
                     for n in 0..count {
                         publisher.publish(n).await.expect(RECEIVER);
                         let mut delivery = consumer.recv().await.expect(SENDER);

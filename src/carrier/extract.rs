@@ -158,7 +158,7 @@ impl Error for Rejected {}
 pub enum Reason {
     /// There was a `traceparent` or a `baggage`, which the propagator asked for, and no trace or baggage came of it.
     ///
-    /// Of other keys it is not known what should come of them. A `tracestate` that is malformed is none of this: to
+    /// Of other keys it is not known what should come of them. A `baggage` that is not even text is none. A `tracestate` that is malformed is none of this: to
     /// drop it is all that the recommendation asks for.
     Malformed,
     /// It is longer than 8,192 bytes (a `tracestate`: 16,447), or has more than 64 values; or there are more than 256 keys, for a propagator that

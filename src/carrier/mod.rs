@@ -63,7 +63,8 @@ pub use read_only::ReadOnly;
 
 /// What a carrier gives for a value that is not text, so that it counts: the replacement character.
 ///
-/// A second `traceparent` makes the first invalid, also one that is not text; and a part of a `tracestate` that is not
+/// A second `traceparent` makes the first invalid, also one that is not text, for propagators that look at all values, as
+/// [`TraceContextPropagator`](crate::propagation::TraceContextPropagator) does; and a part of a `tracestate` that is not
 /// text makes the whole invalid. Of any other key, [`extract`] lets no propagator see it.
 pub const NOT_TEXT: &str = "\u{fffd}";
 
@@ -78,7 +79,8 @@ pub const NOT_TEXT: &str = "\u{fffd}";
 /// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over, or, where keys may repeat,
 ///   given as [`NOT_TEXT`].
 /// - [`set`](Self::set) leaves one value for the key, and touches no other key.
-/// - Each of [`keys`](Self::keys) can be looked up.
+/// - Each of [`keys`](Self::keys) can be looked up, and each key that has a value is among them: a message without keys
+///   is not read.
 ///
 /// # Examples
 ///

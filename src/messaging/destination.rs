@@ -204,6 +204,12 @@ impl Destination {
         Self { shared: self.shared.clone(), operation_name: Some(name) }
     }
 
+    /// With operations that are called after their type again: the queue has several of them.
+    #[cfg(feature = "queue")]
+    pub(crate) fn without_operation_name(self) -> Self {
+        Self { operation_name: None, ..self }
+    }
+
     /// Whose child the span of a [`process`](Self::process) is.
     #[must_use]
     pub fn relation(self, relation: Relation) -> Self {

@@ -37,6 +37,8 @@
 //! | [`process_batch`](Destination::process_batch) | `process orders` | `CONSUMER` | links to each message's |
 //! | [`settle`](Destination::settle) | `ack orders` | `CLIENT` | links to the message's, where asked for |
 //!
+//! Of many links the SDK keeps as many as its limits say, 128 unless they are raised.
+//!
 //! Names, kinds, attributes, links and metrics are those of OpenTelemetry's
 //! [semantic conventions for messaging](https://opentelemetry.io/docs/specs/semconv/messaging/), which are in
 //! development, and may change. The metrics are `messaging.client.operation.duration`,

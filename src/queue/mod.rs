@@ -107,6 +107,6 @@ fn new<T>(
     taken: Option<async_channel::Receiver<()>>,
 ) -> (Publisher<T>, Consumer<T>) {
     let (messages, receiver) = async_channel::unbounded();
-    let shared = Arc::new(Shared::new(destination, messages, slots));
+    let shared = Arc::new(Shared::new(destination.without_operation_name(), messages, slots));
     (Publisher::new(Arc::clone(&shared)), Consumer::new(shared, receiver, taken))
 }

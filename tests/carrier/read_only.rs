@@ -2,7 +2,13 @@
 
 use ctxhop::carrier::{Carrier, Headers, Prefixed, ReadOnly, extract_with, inject_with};
 
+use static_assertions::assert_not_impl_any;
+
 use crate::{PARENT, propagator, received, span};
+
+// Else a context could be injected into what cannot be written to, and nobody would know.
+assert_not_impl_any!(&Headers: Carrier);
+assert_not_impl_any!(&http::HeaderMap: Carrier);
 
 #[test]
 fn what_is_lent_is_read_and_stays_as_it_is() {

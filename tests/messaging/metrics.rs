@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use ctxhop::carrier::Headers;
+use ctxhop::{carrier::Headers, messaging::Destination};
 
 use crate::rig::{Rig, traced};
 
@@ -27,6 +27,47 @@ fn messages_are_counted_once() {
             "messaging.client.operation.duration=1",
             "messaging.client.sent.messages=5",
             "messaging.process.duration=3",
+        ]
+    );
+}
+
+/// Some attributes are made once for all; what differs must not get them, nor they what differs.
+#[test]
+fn one_outcome_leaves_the_next_ones_attributes_alone() {
+    let rig = Rig::new();
+    let sends: [fn(Destination); 4] = [
+        |orders| orders.send(&mut Headers::new()).run(|| ()),
+        |orders| _ = orders.send(&mut Headers::new()).run(|| Err::<(), _>("no apples")),
+        |orders| orders.send(&mut Headers::new()).partition("9").run(|| ()),
+        |orders| orders.operation_name("publish").send(&mut Headers::new()).run(|| ()),
+    ];
+    for _ in 0..2 {
+        for send in sends {
+            send(rig.orders.clone());
+        }
+        rig.orders.clone().template("orders.{id}").send(&mut Headers::new()).run(|| ());
+        rig.orders.process(&Headers::new()).run(|| ());
+        _ = rig.orders.process(&Headers::new()).run(|| Err::<(), _>("no apples"));
+        rig.orders.process(&Headers::new()).partition("9").run(|| ());
+    }
+    let metrics = rig.metrics();
+    let of = |name: &str| metrics.iter().filter_map(|line| line.strip_prefix(name)).collect::<Vec<_>>();
+    assert_eq!(
+        of("messaging.client.sent.messages=2"),
+        [
+            "{destination.name=orders destination.partition.id=9 operation.name=send system=rabbitmq}",
+            "{destination.name=orders error.type=&str operation.name=send system=rabbitmq}",
+            "{destination.name=orders operation.name=publish system=rabbitmq}",
+            "{destination.name=orders operation.name=send system=rabbitmq}",
+            "{destination.template=orders.{id} operation.name=send system=rabbitmq}",
+        ]
+    );
+    assert_eq!(
+        of("messaging.process.duration=2"),
+        [
+            "{destination.name=orders destination.partition.id=9 operation.name=process system=rabbitmq}",
+            "{destination.name=orders error.type=&str operation.name=process system=rabbitmq}",
+            "{destination.name=orders operation.name=process system=rabbitmq}",
         ]
     );
 }
