@@ -247,6 +247,12 @@ impl<C> Operation<C> {
         self.open.span().map(|span| span.span_context().clone())
     }
 
+    /// When it began; to ask the clock once more takes longer than to pass this on.
+    #[cfg(feature = "queue")]
+    pub(crate) const fn began(&self) -> Instant {
+        self.open.started.clock
+    }
+
     /// An event for each message whose headers are no use.
     pub(super) fn add_rejected(&self, rejected: impl IntoIterator<Item = Rejected>) {
         let Some(span) = self.open.span() else { return };

@@ -31,7 +31,6 @@ pub struct Delivery<T> {
     shared: Arc<Shared<T>>,
     /// `None` once it is settled, which consumes the delivery.
     envelope: Option<Envelope<T>>,
-    waited: Duration,
 }
 
 const SETTLED: &str = "a delivery has its message until it is settled";
@@ -39,8 +38,7 @@ const SETTLED: &str = "a delivery has its message until it is settled";
 impl<T> Delivery<T> {
     pub(super) fn new(shared: Arc<Shared<T>>, mut envelope: Envelope<T>) -> Self {
         envelope.deliveries += 1;
-        let waited = envelope.since.elapsed();
-        Self { shared, envelope: Some(envelope), waited }
+        Self { shared, envelope: Some(envelope) }
     }
 
     fn envelope(&self) -> &Envelope<T> {
@@ -50,8 +48,8 @@ impl<T> Delivery<T> {
     /// Processes the message: a `CONSUMER` span, to run the work in, as by
     /// [`Destination::process`](crate::messaging::Destination::process).
     ///
-    /// On the span are the delivery count (`messaging.in_memory.message.delivery_count`), the time in the queue, in
-    /// seconds (`ctxhop.time_in_queue`), and, if the message was processed before, a link to the span of that attempt (with
+    /// On the span are the delivery count (`messaging.in_memory.message.delivery_count`), the time in the queue and in
+    /// hand, in seconds (`ctxhop.time_in_queue`), and, if the message was processed before, a link to the span of that attempt (with
     /// `ctxhop.link`: `previous attempt`).
     ///
     /// Whatever becomes of the work, to settle the message is up to you.
@@ -73,7 +71,8 @@ impl<T> Delivery<T> {
         let envelope = self.envelope.as_mut().expect(SETTLED);
         let operation = self.shared.destination.process(&envelope.message);
         let count = operation.delivery_count_attribute(envelope.deliveries);
-        let waited = KeyValue::new(TIME_IN_QUEUE, self.waited.as_secs_f64());
+        let waited = operation.began().saturating_duration_since(envelope.since);
+        let waited = KeyValue::new(TIME_IN_QUEUE, waited.as_secs_f64());
         let operation = operation.attributes([count, waited]);
         let Some(attempt) = operation.span_context() else { return operation };
         match envelope.attempt.replace(attempt) {
@@ -88,10 +87,10 @@ impl<T> Delivery<T> {
         self.envelope().deliveries
     }
 
-    /// How long the message has waited since it was published, or since it went back.
+    /// How long the message has waited since it was published, or since it went back, up to now.
     #[must_use]
     pub fn time_in_queue(&self) -> Duration {
-        self.waited
+        self.envelope().since.elapsed()
     }
 
     /// The message is done, and dropped.

@@ -94,7 +94,8 @@ impl<T> Publisher<T> {
     /// ```
     pub fn publish_message(&self, message: Message<T>) -> impl Future<Output = Result<(), PublishError<T>>> {
         let (operation, message) = self.send(message);
-        let publish = || async { self.shared().publish(message).await.map_err(PublishError) };
+        let now = operation.began();
+        let publish = move || async move { self.shared().publish(message, now).await.map_err(PublishError) };
         operation.error_type(|_: &PublishError<T>| "closed").run_async(publish)
     }
 
@@ -118,9 +119,10 @@ impl<T> Publisher<T> {
     #[cfg(not(target_family = "wasm"))]
     pub fn publish_message_blocking(&self, message: Message<T>) -> Result<(), PublishError<T>> {
         let (operation, message) = self.send(message);
+        let now = operation.began();
         operation
             .error_type(|_: &PublishError<T>| "closed")
-            .run(|| self.shared().publish_blocking(message).map_err(PublishError))
+            .run(|| self.shared().publish_blocking(message, now).map_err(PublishError))
     }
 
     /// Publishes a payload, if there is room.
@@ -153,8 +155,9 @@ impl<T> Publisher<T> {
     /// As [`try_publish`](Self::try_publish).
     pub fn try_publish_message(&self, message: Message<T>) -> Result<(), TryPublishError<T>> {
         let (operation, message) = self.send(message);
+        let now = operation.began();
         operation.error_type(TryPublishError::kind).run(|| {
-            self.shared().try_publish(message).map_err(|error| match error {
+            self.shared().try_publish(message, now).map_err(|error| match error {
                 TrySendError::Full(message) => TryPublishError::Full(message),
                 TrySendError::Closed(message) => TryPublishError::Closed(message),
             })

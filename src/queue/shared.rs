@@ -39,39 +39,48 @@ impl<T> Shared<T> {
     }
 
     /// Waits for a slot.
-    pub(super) async fn publish(&self, message: Message<T>) -> Result<(), Message<T>> {
-        match &self.slots {
-            Some(slots) if slots.send(()).await.is_err() => Err(message),
-            _ => self.put(message),
+    pub(super) async fn publish(&self, message: Message<T>, now: Instant) -> Result<(), Message<T>> {
+        match self.try_publish(message, now) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(message)) => Err(message),
+            Err(TrySendError::Full(message)) => match &self.slots {
+                Some(slots) if slots.send(()).await.is_err() => Err(message),
+                _ => self.put(message, Instant::now()),
+            },
         }
     }
 
     /// Blocks for a slot.
     #[cfg(not(target_family = "wasm"))]
-    pub(super) fn publish_blocking(&self, message: Message<T>) -> Result<(), Message<T>> {
-        match &self.slots {
-            Some(slots) if slots.send_blocking(()).is_err() => Err(message),
-            _ => self.put(message),
+    pub(super) fn publish_blocking(&self, message: Message<T>, now: Instant) -> Result<(), Message<T>> {
+        match self.try_publish(message, now) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(message)) => Err(message),
+            Err(TrySendError::Full(message)) => match &self.slots {
+                Some(slots) if slots.send_blocking(()).is_err() => Err(message),
+                _ => self.put(message, Instant::now()),
+            },
         }
     }
 
-    pub(super) fn try_publish(&self, message: Message<T>) -> Result<(), TrySendError<Message<T>>> {
+    /// `now` is passed on, as to ask for it takes longer.
+    pub(super) fn try_publish(&self, message: Message<T>, now: Instant) -> Result<(), TrySendError<Message<T>>> {
         match self.slots.as_ref().map(|slots| slots.try_send(())) {
             // Marked as closed, and the slots not yet.
             Some(Err(TrySendError::Full(()))) if self.is_closed() => Err(TrySendError::Closed(message)),
             Some(Err(TrySendError::Full(()))) => Err(TrySendError::Full(message)),
             Some(Err(TrySendError::Closed(()))) => Err(TrySendError::Closed(message)),
-            Some(Ok(())) | None => self.put(message).map_err(TrySendError::Closed),
+            Some(Ok(())) | None => self.put(message, now).map_err(TrySendError::Closed),
         }
     }
 
     /// With a slot taken. That of a message that fails stays taken: the queue is closed, and has no use for it.
-    fn put(&self, message: Message<T>) -> Result<(), Message<T>> {
+    fn put(&self, message: Message<T>, since: Instant) -> Result<(), Message<T>> {
         if !self.state.add() {
             self.settle();
             return Err(message);
         }
-        let envelope = Envelope { message, deliveries: 0, attempt: None, since: Instant::now() };
+        let envelope = Envelope { message, deliveries: 0, attempt: None, since };
         // Fails for want of consumers only, and then nobody asks what is settled.
         self.messages.try_send(envelope).map_err(|error| error.into_inner().message)
     }
