@@ -54,7 +54,6 @@ use crate::messaging::Destination;
 /// # }
 /// ```
 pub struct Consumer<T> {
-    shared: Arc<Shared<T>>,
     /// A receiver for each consumer, as it knows who waits; pinned for good, as it is not `Unpin` and a consumer had better
     /// be.
     messages: Pin<Box<Receiver<Envelope<T>>>>,
@@ -83,8 +82,12 @@ impl<T> Drop for Open<T> {
 
 impl<T> Consumer<T> {
     pub(super) fn new(shared: Arc<Shared<T>>, messages: Receiver<Envelope<T>>, slots: Option<Receiver<()>>) -> Self {
-        let open = Arc::new(Open { shared: Arc::clone(&shared), messages: messages.clone(), slots });
-        Self { shared, messages: Box::pin(messages), open, ended: false }
+        let open = Arc::new(Open { shared, messages: messages.clone(), slots });
+        Self { messages: Box::pin(messages), open, ended: false }
+    }
+
+    fn shared(&self) -> &Arc<Shared<T>> {
+        &self.open.shared
     }
 
     /// Waits for a message. `None` once the queue is closed, and all of its messages are settled.
@@ -127,25 +130,25 @@ impl<T> Consumer<T> {
             let freed = slots.try_recv();
             debug_assert!(freed.is_ok(), "a message was in the queue without a slot");
         }
-        Delivery::new(Arc::clone(&self.shared), envelope)
+        Delivery::new(Arc::clone(self.shared()), envelope)
     }
 
     /// Closes the queue, for all publishers, as [`Publisher::close`](super::Publisher::close) does. Consumers still get
     /// what is in it. Returns whether the queue was open.
     pub fn close(&self) -> bool {
-        self.shared.close()
+        self.shared().close()
     }
 
     /// Whether nothing can be published any more. There may still be messages.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.is_closed()
+        self.shared().is_closed()
     }
 
     /// How many messages are in the queue, those included that went back; those that consumers have in hand are not.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.len()
+        self.shared().len()
     }
 
     /// Whether no message is in the queue.
@@ -157,7 +160,7 @@ impl<T> Consumer<T> {
     /// How many messages can wait for their first delivery; `None` if there is no limit.
     #[must_use]
     pub fn capacity(&self) -> Option<usize> {
-        self.shared.capacity()
+        self.shared().capacity()
     }
 
     /// What the spans of this queue are described by.
@@ -177,7 +180,7 @@ impl<T> Consumer<T> {
     /// ```
     #[must_use]
     pub fn destination(&self) -> &Destination {
-        &self.shared.destination
+        &self.shared().destination
     }
 }
 
@@ -200,18 +203,13 @@ impl<T> FusedStream for Consumer<T> {
 
 impl<T> Clone for Consumer<T> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            messages: Box::pin(Receiver::clone(&self.messages)),
-            open: Arc::clone(&self.open),
-            ended: false,
-        }
+        Self { messages: Box::pin(Receiver::clone(&self.messages)), open: Arc::clone(&self.open), ended: false }
     }
 }
 
 impl<T> fmt::Debug for Consumer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.shared.fmt("Consumer", f)
+        self.shared().fmt("Consumer", f)
     }
 }
 

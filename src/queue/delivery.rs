@@ -49,8 +49,8 @@ impl<T> Delivery<T> {
     /// [`Destination::process`](crate::messaging::Destination::process).
     ///
     /// On the span are the delivery count (`messaging.in_memory.message.delivery_count`), the time in the queue and in
-    /// hand, in seconds (`ctxhop.time_in_queue`), and, if the message was processed before, a link to the span of that attempt (with
-    /// `ctxhop.link`: `previous attempt`).
+    /// hand, in seconds (`ctxhop.time_in_queue`), and, if the message was processed before, a link to the span of that
+    /// attempt (with `ctxhop.link`: `previous attempt`).
     ///
     /// Whatever becomes of the work, to settle the message is up to you.
     ///

@@ -3,7 +3,7 @@ use opentelemetry::Context;
 
 use super::{
     guard::{Attached, Guard, thread_ends},
-    span::{self, Beside},
+    span,
     subscriber::ThreadDefault,
 };
 use crate::Snapshot;
@@ -44,7 +44,7 @@ use crate::Snapshot;
 /// ```
 #[derive(Clone, Debug)]
 pub struct TracingSnapshot {
-    span: Beside,
+    span: Span,
     context: Context,
     default: ThreadDefault,
 }
@@ -56,7 +56,7 @@ impl TracingSnapshot {
     /// it open: `TracingSnapshot::new(Span::none(), Context::current().parent_only())`.
     #[must_use]
     pub fn new(span: Span, context: Context) -> Self {
-        Self { span: Beside(span), context, default: ThreadDefault::capture() }
+        Self { span, context, default: ThreadDefault::capture() }
     }
 
     /// No span and an empty context, with the subscriber that is this thread's default now: as
@@ -82,7 +82,7 @@ impl TracingSnapshot {
     /// The span.
     #[must_use]
     pub const fn span(&self) -> &Span {
-        &self.span.0
+        &self.span
     }
 
     /// The OpenTelemetry context.
@@ -110,7 +110,7 @@ impl Snapshot for TracingSnapshot {
             return Guard::none();
         }
         let subscriber = self.default.attach();
-        let (span, aside) = if span::is_current(&self.span.0) { (None, None) } else { span::enter(self.span.0) };
+        let (span, aside) = if span::is_current(&self.span) { (None, None) } else { span::enter(self.span) };
         let context = Snapshot::attach(self.context);
         Guard::new(Attached { context, span, aside, subscriber })
     }
@@ -125,7 +125,7 @@ impl Snapshot for TracingSnapshot {
 impl TracingSnapshot {
     #[inline]
     fn run_inside<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.span.run(|| self.context.run(f))
+        span::run(&self.span, true, || self.context.run(f))
     }
 
     /// Where the default may be another one.

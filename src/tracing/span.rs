@@ -46,33 +46,14 @@ impl Snapshot for Span {
     }
 }
 
-/// A span with a context that is attached after it, so that nothing is missed where it is current already and not entered.
-#[derive(Clone, Debug)]
-pub(crate) struct Beside(pub(crate) Span);
-
-impl Snapshot for Beside {
-    type Guard = Guard;
-
-    fn capture() -> Self {
-        Self(Span::capture())
-    }
-
-    fn attach(self) -> Guard {
-        if is_current(&self.0) { Guard::none() } else { self.0.attach() }
-    }
-
-    #[inline]
-    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        run(&self.0, true, f)
-    }
-}
-
 pub(super) fn is_current(span: &Span) -> bool {
     !thread_ends() && span.id().is_some_and(|id| current(span) == Some(id))
 }
 
+/// `unless_current`: a context is attached after the span, so that nothing is missed where it is current already and not
+/// entered.
 #[inline]
-fn run<R>(span: &Span, unless_current: bool, f: impl FnOnce() -> R) -> R {
+pub(super) fn run<R>(span: &Span, unless_current: bool, f: impl FnOnce() -> R) -> R {
     if thread_ends() {
         return run_without(f);
     }
