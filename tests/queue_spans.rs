@@ -69,6 +69,7 @@ fn continues_the_trace() {
         let recorder = TraceRecorder::new();
         let (publisher, consumer) = orders(&recorder);
         request(&recorder).run(|| publish(&publisher));
+        // Time is what is measured: nobody is waited for.
         thread::sleep(Duration::from_millis(2));
         let mut delivery = consumer.try_recv().unwrap();
         let tracer = recorder.tracer("test");
