@@ -1,15 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod context_ext;
-mod future;
-mod iterator;
-mod propagate;
-#[cfg(feature = "futures")]
-mod sink;
+mod bound;
 mod snapshot;
-#[cfg(feature = "futures")]
-mod stream;
 
 pub mod carrier;
 pub mod channel;
@@ -33,9 +26,8 @@ pub mod tokio;
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub mod tracing;
 
-pub use context_ext::ContextExt;
-pub use propagate::{Propagate, WithContext};
-pub use snapshot::{Snapshot, wrap};
+pub use bound::{Propagate, WithContext};
+pub use snapshot::{ContextExt, Snapshot, wrap};
 
 /// All of the crate's traits: `use ctxhop::prelude::*;`.
 ///

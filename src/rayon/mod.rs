@@ -24,18 +24,17 @@
 //! The context is let go when the job is done or has panicked; the panic goes where rayon sends it, and leaves the
 //! worker clean.
 
-mod iter;
 mod pool;
 mod scope;
 
 pub use ::rayon::{in_place_scope, in_place_scope_fifo};
-pub use iter::ParallelIteratorExt;
 pub use pool::ThreadPoolExt;
 pub use scope::{ScopeExt, ScopeFifoExt};
 
 use ::rayon::{BroadcastContext, FnContext, Scope, ScopeFifo};
 use opentelemetry::Context;
 
+pub use crate::bound::parallel::ParallelIteratorExt;
 use crate::{Propagate, Snapshot, wrap};
 
 /// [`rayon::join`], with the context that is current now in both closures.

@@ -1,6 +1,10 @@
-use std::{cell::Cell, panic::catch_unwind};
+mod context;
+mod context_ext;
+mod teardown;
+mod tuple;
 
-use opentelemetry::{Context, ContextGuard};
+pub use context_ext::ContextExt;
+use opentelemetry::Context;
 
 use crate::Propagate;
 
@@ -232,127 +236,3 @@ where
 {
     Context::capture().wrap(f)
 }
-
-/// On a `Context`, `cx.attach()` is OpenTelemetry's own method; the trait's is `Snapshot::attach(cx)`.
-///
-/// While a thread ends and its thread-locals are being destroyed, there may be no current context any more. Then
-/// `capture` gives an empty context and `attach` does nothing, so that destructors of other thread-locals can still
-/// drop, run and send what this crate has wrapped.
-impl Snapshot for Context {
-    type Guard = Option<ContextGuard>;
-
-    #[inline]
-    fn capture() -> Self {
-        if storage_is_alive() { Context::current() } else { Context::new() }
-    }
-
-    #[inline]
-    fn attach(self) -> Self::Guard {
-        if storage_is_alive() { Some(Context::attach(self)) } else { discard(self) }
-    }
-
-    /// As the provided method, with no option to look into at the end: this is what every poll goes through.
-    #[inline]
-    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        if !storage_is_alive() {
-            return run_without(f);
-        }
-        let _guard = Context::attach(self.clone());
-        f()
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn run_without<R>(f: impl FnOnce() -> R) -> R {
-    f()
-}
-
-/// Out of line, so that `attach` can pass `self` on where it lies, rather than keep it for a drop of its own.
-#[cold]
-#[inline(never)]
-fn discard(_: Context) -> Option<ContextGuard> {
-    None
-}
-
-/// Whether OpenTelemetry's thread-local still lives on this thread; using it after its destruction would panic,
-/// which in a destructor means to abort.
-#[inline]
-fn storage_is_alive() -> bool {
-    STORAGE_IS_ALIVE.get() || watch_storage()
-}
-
-/// The first time on each thread, and once the storage is gone.
-#[cold]
-fn watch_storage() -> bool {
-    let probe = |_: &StorageWatch| {
-        // Fails where the storage is gone before its watch was first needed; or is borrowed, which it is not for long.
-        let alive = touch_storage();
-        STORAGE_IS_ALIVE.set(alive);
-        alive
-    };
-    STORAGE_WATCH.try_with(probe).unwrap_or(false)
-}
-
-/// Initialises OpenTelemetry's thread-local, if it can still be used.
-fn touch_storage() -> bool {
-    catch_unwind(|| Context::map_current(|_| ())).is_ok()
-}
-
-thread_local! {
-    /// Constant and without a destructor, so that to read it is a single load, at any time. Set by its watch alone.
-    static STORAGE_IS_ALIVE: Cell<bool> = const { Cell::new(false) };
-
-    /// Dies just before OpenTelemetry's thread-local does: std destroys a thread's locals in the reverse order of their
-    /// initialisation, and to initialise this one is to initialise that one first. Where a platform's std should do
-    /// otherwise, destructors of thread-locals are back to OpenTelemetry's panics, and all else is as it was.
-    static STORAGE_WATCH: StorageWatch = StorageWatch::new();
-}
-
-struct StorageWatch;
-
-impl StorageWatch {
-    fn new() -> Self {
-        // For its effect alone; whether it worked is asked later.
-        touch_storage();
-        StorageWatch
-    }
-}
-
-impl Drop for StorageWatch {
-    fn drop(&mut self) {
-        STORAGE_IS_ALIVE.set(false);
-    }
-}
-
-/// Tuples attach left to right and detach right to left.
-macro_rules! impl_for_tuple {
-    ($($member:ident $index:tt),+; $($reversed:ident $reversed_index:tt),+) => {
-        impl<$($member: Snapshot),+> Snapshot for ($($member,)+) {
-            /// In reverse, as a tuple's fields are dropped left to right.
-            type Guard = ($($reversed::Guard,)+);
-
-            fn capture() -> Self {
-                ($($member::capture(),)+)
-            }
-
-            #[allow(non_snake_case, reason = "the bindings are named after the type parameters")]
-            fn attach(self) -> Self::Guard {
-                $(let $member = self.$index.attach();)+
-                ($($reversed,)+)
-            }
-
-            /// Each by its own `run`, which may be cheaper than to clone and attach it.
-            #[inline]
-            fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-                $(let f = || self.$reversed_index.run(f);)+
-                f()
-            }
-        }
-    };
-}
-
-impl_for_tuple!(A 0; A 0);
-impl_for_tuple!(A 0, B 1; B 1, A 0);
-impl_for_tuple!(A 0, B 1, C 2; C 2, B 1, A 0);
-impl_for_tuple!(A 0, B 1, C 2, D 3; D 3, C 2, B 1, A 0);

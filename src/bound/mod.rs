@@ -1,3 +1,14 @@
+//! [`WithContext`]: a value together with the context that it runs in.
+
+mod future;
+mod iterator;
+#[cfg(feature = "rayon")]
+pub(crate) mod parallel;
+#[cfg(feature = "futures")]
+mod sink;
+#[cfg(feature = "futures")]
+mod stream;
+
 use std::{fmt, mem::needs_drop, pin::Pin};
 
 use opentelemetry::Context;
