@@ -6,6 +6,9 @@ mod snapshot;
 
 pub mod carrier;
 pub mod channel;
+#[cfg(feature = "doctor")]
+#[cfg_attr(docsrs, doc(cfg(feature = "doctor")))]
+pub mod doctor;
 #[cfg(any(feature = "futures", feature = "hyper"))]
 pub mod executor;
 #[cfg(feature = "messaging")]

@@ -1,0 +1,55 @@
+use toml::{Table, Value};
+
+use super::Finding;
+
+const API: &str = "opentelemetry";
+
+/// Whoever uses another version of `opentelemetry` than this crate does.
+pub(super) fn check(lockfile: &str) -> Vec<Finding> {
+    let unreadable = |error: String| vec![Finding::UnreadableLockfile { error }];
+    let table = match lockfile.parse::<Table>() {
+        Ok(table) => table,
+        Err(error) => return unreadable(error.message().to_owned()),
+    };
+    let Some(packages) = table.get("package").and_then(Value::as_array) else {
+        return unreadable("it lists no packages".to_owned());
+    };
+    let users: Vec<_> = packages.iter().filter_map(|package| User::of_api(package, packages)).collect();
+    let Some(ours) = users.iter().find(|user| user.name == env!("CARGO_PKG_NAME")) else {
+        return unreadable(format!("it lists no {} that uses {API}", env!("CARGO_PKG_NAME")));
+    };
+    let others = users.iter().filter(|user| user.api != ours.api);
+    let finding = |user: &User<'_>| Finding::OtherOpentelemetry {
+        package: format!("{} {}", user.name, user.version),
+        theirs: user.api.to_owned(),
+        ours: ours.api.to_owned(),
+    };
+    others.map(finding).collect()
+}
+
+/// A package that depends on `opentelemetry`.
+struct User<'a> {
+    name: &'a str,
+    version: &'a str,
+    /// The version of `opentelemetry`.
+    api: &'a str,
+}
+
+impl<'a> User<'a> {
+    fn of_api(package: &'a Value, packages: &'a [Value]) -> Option<Self> {
+        let text = |key| package.get(key).and_then(Value::as_str);
+        let dependencies = package.get("dependencies")?.as_array()?;
+        let mut names = dependencies.iter().filter_map(Value::as_str);
+        // "opentelemetry" where there is one version, "opentelemetry 0.33.1" where there are several.
+        let api = names.find_map(|dependency| {
+            let mut words = dependency.split(' ');
+            (words.next()? == API).then(|| words.next().or_else(|| only_version(packages)))?
+        })?;
+        Some(Self { name: text("name")?, version: text("version")?, api })
+    }
+}
+
+fn only_version(packages: &[Value]) -> Option<&str> {
+    let api = packages.iter().find(|package| package.get("name").and_then(Value::as_str) == Some(API))?;
+    api.get("version")?.as_str()
+}
