@@ -17,11 +17,15 @@
 //! The context is captured at the call, and let go when the task is done, panics or is aborted; what an aborted or
 //! refused task holds is dropped inside its context. `block_on` and `block_in_place` need nothing: they stay on this
 //! thread. For whatever spawns and is not listed, bind the context by hand: `spawner.spawn(fut.with_current_context())`,
-//! `spawner.spawn_blocking(ctxhop::wrap(f))`.
+//! `spawner.spawn_blocking(ctxhop::wrap(f))`. For spawns in other people's crates there is the module `hooks` (feature
+//! `tokio-hooks`, with `--cfg tokio_unstable`).
 //!
 //! `spawn_local` and its like show a task's context to that task alone, as any poll does; hold no guard of
 //! `Context::attach` across an `.await`.
 
+#[cfg(all(feature = "tokio-hooks", tokio_unstable))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "tokio-hooks", tokio_unstable))))]
+pub mod hooks;
 mod join_set;
 mod local_set;
 mod runtime;
