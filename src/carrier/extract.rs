@@ -15,19 +15,15 @@ use opentelemetry::{
 use super::{Carrier, NOT_TEXT, same_key};
 use crate::{
     Snapshot,
-    propagation::{TRACEPARENT, TRACESTATE},
+    propagation::{
+        BAGGAGE, TRACEPARENT, TRACESTATE,
+        baggage::{MAX_BYTES, MAX_MEMBERS},
+        leading_members, tracestate,
+    },
 };
 
-pub(super) const BAGGAGE: &str = "baggage";
-
-/// The longest value that is looked at, and the most of a baggage: what W3C Baggage asks to be propagated.
-const MAX_BYTES: usize = 8192;
-
-/// The longest `tracestate` there can be: 32 members of a key and a value of 256 bytes each.
-const MAX_TRACESTATE_BYTES: usize = 32 * (256 + 1 + 256) + 31;
-
-/// The most members of a baggage, and the most values of any key.
-const MAX_VALUES: usize = 64;
+/// The most values of any key: each of them could be a header with one member of a baggage.
+const MAX_VALUES: usize = MAX_MEMBERS;
 
 /// The most keys that a propagator gets to see, of those that ask for all.
 const MAX_KEYS: usize = 256;
@@ -232,7 +228,7 @@ impl<'a, C: Carrier> Bounded<'a, C> {
         if is_parent {
             self.traceparent_seen.set(true);
         }
-        let max_bytes = if is_state { MAX_TRACESTATE_BYTES } else { MAX_BYTES };
+        let max_bytes = if is_state { tracestate::MAX_BYTES } else { MAX_BYTES };
         // As joined by commas.
         let mut bytes = first.len();
         let mut values = vec![first];
@@ -288,7 +284,7 @@ impl<'a, C: Carrier> Bounded<'a, C> {
     }
 
     fn cut<'b>(&self, list: &'b str) -> &'b str {
-        let leading = leading_members(list);
+        let leading = leading_members(list, MAX_BYTES, MAX_MEMBERS);
         self.within(BAGGAGE, leading.len() == list.len());
         leading
     }
@@ -315,7 +311,7 @@ impl<'a, C: Carrier> Bounded<'a, C> {
 }
 
 fn max_bytes(key: &str) -> usize {
-    if same_key(key, TRACESTATE) { MAX_TRACESTATE_BYTES } else { MAX_BYTES }
+    if same_key(key, TRACESTATE) { tracestate::MAX_BYTES } else { MAX_BYTES }
 }
 
 /// A value of a list whose members stand for themselves: what is not text is none of them.
@@ -325,20 +321,4 @@ fn text(value: &str) -> &str {
 
 fn is_empty(member: &str) -> bool {
     member.trim_ascii().is_empty()
-}
-
-/// As many members of a list as the limits allow. Empty ones are not counted, as the recommendation allows them.
-pub(super) fn leading_members(list: &str) -> &str {
-    // One byte more than is allowed, so that a member which ends there is seen to go on.
-    let seen = &list.as_bytes()[..list.len().min(MAX_BYTES + 1)];
-    let (mut start, mut end, mut count) = (0, 0, 0);
-    for member in seen.split(|byte| *byte == b',') {
-        count += usize::from(!member.trim_ascii().is_empty());
-        if start + member.len() > MAX_BYTES || count > MAX_VALUES {
-            break;
-        }
-        end = start + member.len();
-        start = end + 1;
-    }
-    &list[..end]
 }

@@ -1,10 +1,10 @@
 use std::{borrow::Cow, fmt, slice, vec};
 
 use super::{Carrier, same_key};
-use crate::propagation::{TRACEPARENT, TRACESTATE};
+use crate::propagation::{BAGGAGE, TRACEPARENT, TRACESTATE};
 
 /// Names that are kept without a copy. Propagators hand over a `&str`, which might be of any lifetime.
-const STATIC_NAMES: [&str; 3] = [TRACEPARENT, TRACESTATE, "baggage"];
+const STATIC_NAMES: [&str; 3] = [TRACEPARENT, TRACESTATE, BAGGAGE];
 
 /// The headers of a message: a small list of names and values, in order.
 ///

@@ -3,12 +3,8 @@ use opentelemetry::{
     propagation::{Injector, TextMapPropagator},
 };
 
-use super::{
-    Carrier,
-    extract::{BAGGAGE, leading_members},
-    same_key,
-};
-use crate::propagation::{TRACEPARENT, TRACESTATE};
+use super::{Carrier, same_key};
+use crate::propagation::{BAGGAGE, TRACEPARENT, TRACESTATE, baggage, leading_members, tracestate};
 
 /// Puts a context into a message, by the global propagator.
 ///
@@ -22,7 +18,8 @@ use crate::propagation::{TRACEPARENT, TRACESTATE};
 ///   if the context has none.
 /// - A context with nothing to carry changes nothing, so that what an earlier sender has put into the message stays.
 /// - A message that cannot be written to is as it was, and that is no error.
-/// - Of a baggage over 64 members or 8,192 bytes, the leading members that fit are carried.
+/// - Of a baggage over 64 members or 8,192 bytes, the leading members that fit are carried; and of a `baggage` or a
+///   `tracestate` that is longer than the message's [`room`](Carrier::room) for it.
 ///
 /// # Examples
 ///
@@ -96,13 +93,19 @@ impl<C: Carrier> Injector for Replacing<'_, C> {
         if is_state && self.no_trace {
             return;
         }
-        if same_key(key, BAGGAGE) {
-            // What no receiver looks at need not be sent.
-            let leading = leading_members(&value).len();
-            self.refused |= leading < value.len();
-            value.truncate(leading);
-        }
-        if !self.carrier.set(key, value) {
+        let room = self.carrier.room(key);
+        // No receiver reads more than the limits allow.
+        let leading = if same_key(key, BAGGAGE) {
+            leading_members(&value, room.min(baggage::MAX_BYTES), baggage::MAX_MEMBERS).len()
+        } else if is_state && value.len() > room {
+            leading_members(&value, room, tracestate::MAX_MEMBERS).len()
+        } else {
+            value.len()
+        };
+        self.refused |= leading < value.len();
+        let nothing_left = leading == 0 && !value.is_empty();
+        value.truncate(leading);
+        if nothing_left || !self.carrier.set(key, value) {
             self.refused = true;
             self.carrier.remove(key);
             if is_parent {

@@ -21,6 +21,9 @@
 //! | `HashMap<String, String>`, `BTreeMap<String, String>` | attributes, metadata |
 //! | `Vec<(String, String)>` | ordered pairs that may repeat: MQTT 5 user properties |
 //! | [`Prefixed`] | maps that others use as well: Pub/Sub's `googclient_` |
+//! | [`Limited`] | protocols with little room: Pub/Sub's 1,024 bytes a value |
+//! | [`View`] | reading any other pairs, without a type of your own |
+//! | `Option` of a carrier | headers that may be absent |
 //! | [`Command`](std::process::Command), [`Environment`] | a child process, and this one |
 //! | `http::HeaderMap` (feature `http`) | HTTP |
 //! | [`envelope`], with [`Headers`] | protocols without headers: MQTT 3.1.1, plain bytes |
@@ -47,38 +50,49 @@ mod headers;
 #[cfg(feature = "http")]
 mod http;
 mod inject;
+mod limited;
 mod map;
+mod option;
 mod pairs;
 mod prefixed;
 mod read_only;
+mod view;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
+
+use opentelemetry::KeyValue;
 
 pub use environment::Environment;
 pub use extract::{Reason, Rejected, extract, extract_with, try_extract, try_extract_with};
 pub use headers::{Headers, IntoIter, Iter};
 pub use inject::{inject, inject_with};
+pub use limited::Limited;
 pub use prefixed::Prefixed;
 pub use read_only::ReadOnly;
+pub use view::{Text, View};
 
-/// What a carrier gives for a value that is not text, so that it counts: the replacement character.
+/// What a carrier gives for a value that is not text, so that the value counts: the replacement character.
 ///
-/// A second `traceparent` makes the first invalid, also one that is not text, for propagators that look at all values, as
-/// [`TraceContextPropagator`](crate::propagation::TraceContextPropagator) does; and a part of a `tracestate` that is not
-/// text makes the whole invalid. Of any other key, [`extract`] lets no propagator see it.
+/// A second `traceparent` makes the first invalid, even one that is not text, for propagators that read all values, as
+/// [`TraceContextPropagator`](crate::propagation::TraceContextPropagator) does. A part of a `tracestate` that is not
+/// text makes the whole `tracestate` invalid. [`extract`] hides such a value of any other key from the propagator.
 pub const NOT_TEXT: &str = "\u{fffd}";
 
-/// What carries keys and values of text: the headers, properties or attributes of a message.
+/// A message's headers, properties or attributes: keys and values of text.
+///
+/// A carrier that is only read implements [`get_all`](Self::get_all) and [`keys`](Self::keys). A carrier that is written
+/// to implements [`set`](Self::set) and [`remove`](Self::remove) as well. To read pairs without a type of your own, use
+/// [`View`].
 ///
 /// # Contract
 ///
 /// `testing::carrier_contract` checks it:
 ///
-/// - Keys are looked up without regard to ASCII case, and are kept as they came, or as [`spelling`](Self::spelling)
-///   says.
-/// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over, or, where keys may repeat,
+/// - Keys are looked up without regard to ASCII case. They keep the case that they came with, or the one that
+///   [`spelling`](Self::spelling) tells.
+/// - Values that are not text (numbers, null, bytes that are not UTF-8) are passed over. Where keys may repeat, they are
 ///   given as [`NOT_TEXT`].
-/// - [`set`](Self::set) leaves one value for the key, and touches no other key.
+/// - [`set`](Self::set) leaves one value for the key and touches no other key.
 /// - Each of [`keys`](Self::keys) can be looked up, and each key that has a value is among them: a message without keys
 ///   is not read.
 ///
@@ -88,9 +102,11 @@ pub const NOT_TEXT: &str = "\u{fffd}";
 ///
 /// ```
 /// use ctxhop::carrier::{Carrier, NOT_TEXT};
+/// use opentelemetry::KeyValue;
 /// use std::str::from_utf8;
 ///
 /// struct Record {
+///     offset: i64,
 ///     headers: Vec<(String, Option<Vec<u8>>)>,
 /// }
 ///
@@ -113,6 +129,10 @@ pub const NOT_TEXT: &str = "\u{fffd}";
 ///     fn remove(&mut self, key: &str) {
 ///         self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(key));
 ///     }
+///
+///     fn describe(&self) -> impl Iterator<Item = KeyValue> {
+///         [KeyValue::new("messaging.kafka.offset", self.offset)].into_iter()
+///     }
 /// }
 /// ```
 pub trait Carrier {
@@ -122,16 +142,37 @@ pub trait Carrier {
     /// The keys, in their order if they have one.
     fn keys(&self) -> impl Iterator<Item = &str>;
 
-    /// Makes this the only value of a key. `false` if the message takes none, or not this one; then the key may be left
-    /// as it was, or without a value.
-    fn set(&mut self, key: &str, value: String) -> bool;
+    /// Makes this the only value of a key.
+    ///
+    /// It returns `false` if the message takes no value, or not this one. Then the key has its old value or none.
+    /// Without a body of your own, the carrier is read-only.
+    #[expect(unused_variables, reason = "the names are part of the documentation")]
+    fn set(&mut self, key: &str, value: String) -> bool {
+        false
+    }
 
-    /// Removes all values of a key, if the message can be written to.
-    fn remove(&mut self, key: &str);
+    /// Removes all values of a key, if the message can be written to. Without a body of your own, it removes nothing.
+    #[expect(unused_variables, reason = "the names are part of the documentation")]
+    fn remove(&mut self, key: &str) {}
 
-    /// How the message spells a key, if it does not keep what it is given. An environment says `TRACEPARENT`.
+    /// How many bytes the value of a key may have. [`inject`] drops the last members of a `baggage` or a `tracestate`
+    /// that is longer, instead of the whole.
+    #[expect(unused_variables, reason = "the names are part of the documentation")]
+    fn room(&self, key: &str) -> usize {
+        usize::MAX
+    }
+
+    /// How the message spells a key, if it does not keep the key as it is. An environment says `TRACEPARENT`.
     fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
         key.into()
+    }
+
+    /// The attributes that the message itself tells: its id, its size, its partition, how often it was delivered.
+    ///
+    /// An operation on the message puts them on its span, so that nobody sets them by hand. It asks only if the span
+    /// records. Use the names of OpenTelemetry's semantic conventions.
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        iter::empty()
     }
 }
 
@@ -152,12 +193,20 @@ impl<C: Carrier + ?Sized> Carrier for &mut C {
         (**self).remove(key);
     }
 
+    fn room(&self, key: &str) -> usize {
+        (**self).room(key)
+    }
+
     fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
         (**self).spelling(key)
     }
+
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        (**self).describe()
+    }
 }
 
-/// Whether both name the same, in whatever case. Mostly it is the same case, which is faster to see.
+/// Whether both name the same key, in whatever case. Mostly the case is the same, which is faster to see.
 #[inline]
 fn same_key(a: &str, b: &str) -> bool {
     a.len() == b.len() && (a == b || a.eq_ignore_ascii_case(b))

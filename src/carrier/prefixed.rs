@@ -1,5 +1,7 @@
 use std::borrow::Cow;
 
+use opentelemetry::KeyValue;
+
 use super::{Carrier, same_key};
 
 /// A carrier whose keys begin with a prefix, among others that do not and are not seen.
@@ -85,9 +87,17 @@ impl<C: Carrier> Carrier for Prefixed<C> {
         self.carrier.remove(&key);
     }
 
+    fn room(&self, key: &str) -> usize {
+        self.carrier.room(&self.whole(key))
+    }
+
     fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
         let whole = self.whole(key);
         let spelled = self.carrier.spelling(&whole);
         without_prefix(&spelled, &self.spelled_prefix()).unwrap_or(key).to_owned().into()
+    }
+
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        self.carrier.describe()
     }
 }

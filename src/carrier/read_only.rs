@@ -1,11 +1,13 @@
 use std::borrow::Cow;
 
+use opentelemetry::KeyValue;
+
 use super::Carrier;
 
-/// A carrier that is only lent, and cannot be written to: nothing is set, nothing removed.
+/// A borrowed carrier that cannot be written to: nothing is set, nothing is removed.
 ///
-/// Use it to [`extract`](super::extract) by way of what takes a carrier by value, as [`Prefixed`](super::Prefixed) does,
-/// from a message that is not yours. To extract from the message itself, a reference is enough.
+/// Use it to [`extract`](super::extract) from a message that you only borrow, through an adaptor that takes its carrier
+/// by value, as [`Prefixed`](super::Prefixed) does. To extract from the message itself, a reference is enough.
 ///
 /// # Examples
 ///
@@ -38,13 +40,15 @@ impl<C: Carrier + ?Sized> Carrier for ReadOnly<'_, C> {
         self.0.keys()
     }
 
-    fn set(&mut self, _key: &str, _value: String) -> bool {
-        false
+    fn room(&self, _key: &str) -> usize {
+        0
     }
-
-    fn remove(&mut self, _key: &str) {}
 
     fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
         self.0.spelling(key)
+    }
+
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        self.0.describe()
     }
 }

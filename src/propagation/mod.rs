@@ -10,8 +10,9 @@
 //! [`TextMapCompositePropagator`](opentelemetry::propagation::TextMapCompositePropagator) with the SDK's
 //! `BaggagePropagator`.
 
+pub(crate) mod baggage;
 mod traceparent;
-mod tracestate;
+pub(crate) mod tracestate;
 
 use std::sync::LazyLock;
 
@@ -22,8 +23,31 @@ use opentelemetry::{
 };
 use tracestate::Extended;
 
-pub(crate) const TRACEPARENT: &str = "traceparent";
-pub(crate) const TRACESTATE: &str = "tracestate";
+/// The header of the trace and the parent span.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// The header of what tracing systems add to a `traceparent`.
+pub const TRACESTATE: &str = "tracestate";
+
+/// The header of the baggage.
+pub const BAGGAGE: &str = "baggage";
+
+/// The members at the start of a list that fit into so many bytes, and are so many. Empty members do not count as
+/// members, because W3C's lists may have any number of them. No member is cut.
+pub(crate) fn leading_members(list: &str, max_bytes: usize, max_members: usize) -> &str {
+    // One byte more than is allowed, so that a member which ends there is seen to go on.
+    let seen = &list.as_bytes()[..list.len().min(max_bytes.saturating_add(1))];
+    let (mut start, mut end, mut count) = (0, 0, 0);
+    for member in seen.split(|byte| *byte == b',') {
+        count += usize::from(!member.trim_ascii().is_empty());
+        if start + member.len() > max_bytes || count > max_members {
+            break;
+        }
+        end = start + member.len();
+        start = end + 1;
+    }
+    &list[..end]
+}
 
 static FIELDS: LazyLock<[String; 2]> = LazyLock::new(|| [TRACEPARENT.to_owned(), TRACESTATE.to_owned()]);
 

@@ -3,9 +3,12 @@
 use opentelemetry::trace::TraceState;
 
 /// The most members that a list may have.
-const MAX_MEMBERS: usize = 32;
+pub(crate) const MAX_MEMBERS: usize = 32;
 
-/// The longest that a key or a value may be.
+/// The longest list: that many members with a key and a value of the greatest length.
+pub(crate) const MAX_BYTES: usize = MAX_MEMBERS * (MAX_LENGTH + 1 + MAX_LENGTH) + MAX_MEMBERS - 1;
+
+/// The greatest length of a key and of a value.
 const MAX_LENGTH: usize = 256;
 
 /// A tracestate of which the API's [`TraceState`] cannot hold all members.

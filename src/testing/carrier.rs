@@ -1,3 +1,5 @@
+mod reading;
+
 use std::fmt;
 
 use opentelemetry::{
@@ -10,13 +12,13 @@ use opentelemetry_sdk::propagation::BaggagePropagator;
 
 use crate::{
     carrier::{self, Carrier, NOT_TEXT, Reason},
-    propagation::TraceContextPropagator,
+    propagation::{BAGGAGE, TRACEPARENT, TRACESTATE, TraceContextPropagator},
 };
 
 /// Checks what every [`Carrier`] promises. `make` makes an empty one.
 ///
-/// Use it in a test of a carrier of your own. What a protocol may or may not have (keys that repeat, values that are
-/// not text, messages that cannot be written to) is checked if [`CarrierContract`] is told how to bring it about.
+/// Use it in a test of a carrier of your own. [`CarrierContract`] checks more, if it is told how: keys that repeat, values
+/// that are not text, messages that cannot be written to, carriers that are only read.
 ///
 /// # Panics
 ///
@@ -34,7 +36,7 @@ pub fn carrier_contract<C: Carrier>(make: impl Fn() -> C) {
     CarrierContract::new(make).check();
 }
 
-/// What every [`Carrier`] promises, for one that has more to it than its trait tells.
+/// What every [`Carrier`] promises, for a carrier that can do more than its trait tells.
 ///
 /// # Examples
 ///
@@ -54,34 +56,63 @@ pub fn carrier_contract<C: Carrier>(make: impl Fn() -> C) {
 /// ```
 #[must_use = "nothing is checked without `check`"]
 pub struct CarrierContract<'a, C> {
-    make: Box<dyn Fn() -> C + 'a>,
+    make: Make<'a, C>,
     unordered: bool,
     repeats: Option<Repeat<'a, C>>,
     not_text: Vec<Spoil<'a, C>>,
     read_only: Option<Freeze<'a, C>>,
 }
 
+enum Make<'a, C> {
+    Empty(Box<dyn Fn() -> C + 'a>),
+    Holding(Hold<'a, C>),
+}
+
+type Hold<'a, C> = Box<dyn Fn(&[(&str, &str)]) -> C + 'a>;
+
 type Repeat<'a, C> = Box<dyn Fn(&mut C, &str, &str) + 'a>;
 type Spoil<'a, C> = Box<dyn Fn(&mut C, &str) + 'a>;
 type Freeze<'a, C> = Box<dyn Fn(&mut C) + 'a>;
 
-const KEYS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+const KEYS: [&str; 3] = [TRACEPARENT, TRACESTATE, BAGGAGE];
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const OTHER_PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
 impl<'a, C: Carrier> CarrierContract<'a, C> {
-    /// The contract of what `make` makes, which has to be empty.
+    /// The contract of a carrier that is written to. `make` makes an empty one.
     pub fn new(make: impl Fn() -> C + 'a) -> Self {
-        Self { make: Box::new(make), unordered: false, repeats: None, not_text: Vec::new(), read_only: None }
+        Self::with(Make::Empty(Box::new(make)))
     }
 
-    /// Says that keys have no order, or one of their own.
+    /// The contract of a carrier that is only read. `make` makes one that holds these keys and values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::{Headers, ReadOnly}, testing::CarrierContract};
+    ///
+    /// CarrierContract::reading(|headers| {
+    ///     let headers = headers.iter().map(|(key, value)| (key.to_string(), *value));
+    ///     ReadOnly(Box::leak(Box::new(Headers::from_iter(headers))))
+    /// })
+    /// .check();
+    /// ```
+    pub fn reading(make: impl Fn(&[(&str, &str)]) -> C + 'a) -> Self {
+        Self::with(Make::Holding(Box::new(make)))
+    }
+
+    fn with(make: Make<'a, C>) -> Self {
+        Self { make, unordered: false, repeats: None, not_text: Vec::new(), read_only: None }
+    }
+
+    /// Says that keys, and the values of a key, have no order, or one of their own.
     pub fn unordered(mut self) -> Self {
         self.unordered = true;
         self
     }
 
-    /// Says how a key gets another value, beside those that it has.
+    /// Says how a key gets another value, beside those that it has. Where no key repeats, but a key may be there in more
+    /// than one case, it chooses another case.
     pub fn repeats(mut self, append: impl Fn(&mut C, &str, &str) + 'a) -> Self {
         self.repeats = Some(Box::new(append));
         self
@@ -108,6 +139,9 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
     #[track_caller]
     pub fn check(&self) {
         self.empty_says_nothing();
+        if let Make::Holding(make) = &self.make {
+            return reading::check(make, self.unordered);
+        }
         self.values_come_back();
         self.case_is_ignored();
         self.keys_are_kept();
@@ -115,6 +149,8 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         self.own_keys_are_replaced_and_no_others();
         self.empty_context_changes_nothing();
         self.too_much_is_bounded();
+        self.lists_are_cut_between_members();
+        self.room_is_kept();
         if let Some(append) = &self.repeats {
             self.repeated_values_keep_their_order(append);
             self.repeated_headers_are_joined(append);
@@ -258,9 +294,36 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
     }
 
     #[track_caller]
+    fn lists_are_cut_between_members(&self) {
+        let members = |value: &'static str| (0..30).map(move |n| (format!("k{n}"), value.repeat(50)));
+        let state = TraceState::from_key_value(members("s")).expect("a valid tracestate");
+        let baggage = members("b").map(|(name, value)| KeyValue::new(name, value));
+        let mut carrier = self.made();
+        inject(&with_span(&Context::new().with_baggage(baggage), state), &mut carrier);
+        for (key, value) in [(TRACESTATE, "s".repeat(50)), (BAGGAGE, "b".repeat(50))] {
+            for list in values(&carrier, key) {
+                let whole = |member: &str| member.split_once('=').is_some_and(|member| member.1 == value);
+                assert!(list.split(',').all(whole), "of a long {key}, whole members are kept: {list}");
+            }
+        }
+    }
+
+    #[track_caller]
+    fn room_is_kept(&self) {
+        for key in KEYS {
+            let mut carrier = self.made();
+            let room = carrier.room(key);
+            if room < 1 << 20 {
+                assert!(!carrier.set(key, "x".repeat(room + 1)), "{key}: the carrier has more room than it tells");
+                assert!(carrier.set(key, "x".repeat(room)), "{key}: the carrier has less room than it tells");
+            }
+        }
+    }
+
+    #[track_caller]
     fn repeated_values_keep_their_order(&self, append: &Repeat<'_, C>) {
         let mut carrier = self.with_user_keys(|carrier| append(carrier, "user_two", "another"));
-        assert_eq!(values(&carrier, "user_two"), ["2", "another"], "both values are there, in order");
+        assert_eq!(self.in_order(&carrier, "user_two"), ["2", "another"], "both values are there, in order");
         let before = self.user_values(&carrier);
         inject(&full_context(), &mut carrier);
         assert_eq!(self.user_values(&carrier), before, "the user's repeated keys are as they were");
@@ -285,7 +348,11 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         }
         let cx = extract(&carrier).expect("repeated lists are nothing to reject");
         let state = cx.span().span_context().trace_state().header();
-        assert_eq!(state, "a=1,b=2,c=3", "several tracestate are joined");
+        let mut members: Vec<_> = state.split(',').collect();
+        if self.unordered {
+            members.sort_unstable();
+        }
+        assert_eq!(members, ["a=1", "b=2", "c=3"], "several tracestate are joined");
         assert_eq!(baggage(&cx).len(), 3, "several baggage are joined: {:?}", baggage(&cx));
 
         append(&mut carrier, "traceparent", OTHER_PARENT);
@@ -345,7 +412,19 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
     }
 
     fn made(&self) -> C {
-        (self.make)()
+        match &self.make {
+            Make::Empty(make) => make(),
+            Make::Holding(make) => make(&[]),
+        }
+    }
+
+    /// The values of a key, sorted if they have no order.
+    fn in_order<'c>(&self, carrier: &'c C, key: &str) -> Vec<&'c str> {
+        let mut values = values(carrier, key);
+        if self.unordered {
+            values.sort_unstable();
+        }
+        values
     }
 
     /// Keys of the user before, after and between what `fill` puts there.
@@ -365,7 +444,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         let mut all: Vec<_> = keys(carrier)
             .into_iter()
             .filter(|key| !KEYS.iter().any(|own| own.eq_ignore_ascii_case(key)))
-            .map(|key| (key.to_owned(), values(carrier, key).into_iter().map(str::to_owned).collect()))
+            .map(|key| (key.to_owned(), self.in_order(carrier, key).into_iter().map(str::to_owned).collect()))
             .collect();
         if self.unordered {
             all.sort();

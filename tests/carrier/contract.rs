@@ -9,7 +9,7 @@ use std::{
 };
 
 use ctxhop::{
-    carrier::{Carrier, Environment, Headers, NOT_TEXT, Prefixed},
+    carrier::{Carrier, Environment, Headers, Limited, NOT_TEXT, Prefixed, ReadOnly, View},
     testing::{CarrierContract, carrier_contract},
 };
 
@@ -22,12 +22,83 @@ fn headers() {
 
 #[test]
 fn hash_map() {
-    CarrierContract::new(HashMap::<String, String>::new).unordered().check();
+    CarrierContract::new(HashMap::<String, String>::new)
+        .unordered()
+        .repeats(|map, key, value| _ = map.insert(other_case(key, |name| map.contains_key(name)), value.to_owned()))
+        .check();
 }
 
 #[test]
 fn b_tree_map() {
     carrier_contract(BTreeMap::new);
+    CarrierContract::new(BTreeMap::<String, String>::new)
+        .unordered()
+        .repeats(|map, key, value| _ = map.insert(other_case(key, |name| map.contains_key(name)), value.to_owned()))
+        .check();
+}
+
+/// A key of this name in a case that is not taken.
+fn other_case(key: &str, taken: impl Fn(&str) -> bool) -> String {
+    let names = (0..key.len()).map(|end| key[..end].to_lowercase() + &key[end..].to_uppercase());
+    [key.to_owned()].into_iter().chain(names).find(|name| !taken(name)).expect("a case is free")
+}
+
+#[test]
+fn option() {
+    CarrierContract::new(|| Some(Headers::new()))
+        .repeats(|headers, key, value| headers.as_mut().unwrap().append(key.to_owned(), value))
+        .check();
+}
+
+#[test]
+fn view() {
+    // What a view reads lives as long as the test.
+    let leak = |headers: &[(&str, &str)]| -> &'static [(String, String)] {
+        headers.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>().leak()
+    };
+    CarrierContract::reading(|headers| {
+        let headers = leak(headers);
+        View::new(move || headers.iter().map(|(key, value)| (key, value)))
+    })
+    .check();
+    CarrierContract::reading(|headers| {
+        let headers = leak(headers);
+        View::new(move || headers.iter().map(|(key, value)| (key.as_bytes(), Some(value.as_bytes()))))
+    })
+    .check();
+    CarrierContract::reading(|headers| {
+        let headers = HashMap::from_iter(leak(headers).iter().cloned());
+        let headers: &'static HashMap<String, String> = Box::leak(Box::new(headers));
+        View::new(move || headers)
+    })
+    .unordered()
+    .check();
+}
+
+#[test]
+fn read_only() {
+    CarrierContract::reading(|headers| {
+        let headers = headers.iter().map(|(key, value)| ((*key).to_owned(), *value));
+        ReadOnly(Box::leak(Box::new(Headers::from_iter(headers))))
+    })
+    .check();
+}
+
+#[test]
+fn limited() {
+    let append = |limited: &mut Limited<Headers>, key: &str, value: &str| {
+        let mut headers = mem::replace(limited, Limited::new(Headers::new())).into_inner();
+        headers.append(key.to_owned(), value);
+        *limited = Limited::new(headers);
+    };
+    CarrierContract::new(|| Limited::new(Headers::new())).repeats(append).check();
+    carrier_contract(|| Limited::new(Headers::new()).value_bytes(64));
+    carrier_contract(|| Limited::new(Headers::new()).total_bytes(512));
+    carrier_contract(|| Limited::new(http::HeaderMap::new()).value_bytes(100).total_bytes(512));
+    carrier_contract(|| Limited::new(Limited::new(Headers::new()).value_bytes(64)).total_bytes(512));
+    carrier_contract(|| Prefixed::new("googclient_", Limited::new(Headers::new()).value_bytes(64)));
+    carrier_contract(|| Limited::new(Prefixed::new("MY-", Environment::default())).value_bytes(64));
+    carrier_contract(|| Limited::new(Some(Headers::new())).value_bytes(64));
 }
 
 #[test]
@@ -231,6 +302,9 @@ enum Flaw {
     HidesKeys,
     Reverses,
     ReadsOne,
+    HasLessRoom,
+    HasMoreRoom,
+    Cuts,
 }
 
 impl Carrier for Broken {
@@ -251,6 +325,8 @@ impl Carrier for Broken {
     fn set(&mut self, key: &str, value: String) -> bool {
         match self.flaw {
             Flaw::SetsNothing => return true,
+            Flaw::HasLessRoom if value.len() > 99 => return false,
+            Flaw::Cuts => drop(self.pairs.set(key, value.get(..99).unwrap_or(&value).to_owned())),
             Flaw::ChangesCase => drop(self.pairs.set(&key.to_lowercase(), value)),
             Flaw::SetsBeside => self.pairs.push((key.to_owned(), value)),
             _ => drop(self.pairs.set(key, value)),
@@ -268,6 +344,10 @@ impl Carrier for Broken {
             _ => Carrier::remove(&mut self.pairs, key),
         }
     }
+
+    fn room(&self, _: &str) -> usize {
+        if matches!(self.flaw, Flaw::HasLessRoom | Flaw::HasMoreRoom) { 100 } else { usize::MAX }
+    }
 }
 
 #[test]
@@ -279,10 +359,56 @@ fn the_contract_notices_what_is_wrong() {
         catch_unwind(AssertUnwindSafe(|| contract.check()))
     };
     assert!(check(None).is_ok());
-    for flaw in
-        [HeedsCase, ChangesCase, SetsBeside, SetsNothing, RemovesNothing, RemovesMore, HidesKeys, Reverses, ReadsOne]
-    {
+    for flaw in [
+        HeedsCase,
+        ChangesCase,
+        SetsBeside,
+        SetsNothing,
+        RemovesNothing,
+        RemovesMore,
+        HidesKeys,
+        Reverses,
+        ReadsOne,
+        HasLessRoom,
+        HasMoreRoom,
+        Cuts,
+    ] {
         assert!(check(flaw).is_err(), "{flaw:?} is not noticed");
+    }
+}
+
+#[test]
+fn the_contract_notices_what_is_wrong_with_a_carrier_that_is_only_read() {
+    use Flaw::*;
+    let check = |flaw| {
+        let contract = CarrierContract::reading(move |headers| {
+            let pairs = headers.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            Reading { broken: Broken { pairs, flaw }, writes: flaw == SetsBeside }
+        });
+        catch_unwind(AssertUnwindSafe(|| contract.check()))
+    };
+    assert!(check(None).is_ok());
+    for flaw in [HeedsCase, HidesKeys, SetsBeside] {
+        assert!(check(flaw).is_err(), "{flaw:?} is not noticed");
+    }
+}
+
+struct Reading {
+    broken: Broken,
+    writes: bool,
+}
+
+impl Carrier for Reading {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.broken.get_all(key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.broken.keys()
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        self.writes && self.broken.set(key, value)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The contract, for every carrier and for the shapes of messages elsewhere; what `inject` and `extract` promise of any;
 //! what each carrier has besides.
 
+mod adaptors;
 mod contract;
 mod envelope;
 mod environment;
