@@ -100,7 +100,8 @@ impl Soak {
                     self.handle(message);
                     Err::<(), _>("fails")
                 });
-                delivery.nack(handled.is_err());
+                handled.unwrap_err();
+                delivery.retry();
             }
             Fate::Panics => {
                 count(&self.tally.panicked);

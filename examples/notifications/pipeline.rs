@@ -167,11 +167,9 @@ async fn work<H: Hops>(jobs: Consumer<Job>, parking: Publisher<Job>, results: Se
         while let Some(mut delivery) = jobs.recv().await {
             match delivery.process().run_async(|| attempt::<H>(&delivery, &parking, &results)).await {
                 Ok(()) => delivery.ack(),
-                Err(_) => {
-                    // Else it is parked, and goes on from there.
-                    let retry = delivery.delivery_count() < ATTEMPTS;
-                    delivery.nack(retry);
-                }
+                Err(_) if delivery.delivery_count() < ATTEMPTS => delivery.retry(),
+                // It is parked, and goes on from there.
+                Err(_) => delivery.reject(),
             }
             if results.is_closed() {
                 break; // The writer is gone. Why, its join tells.
@@ -194,7 +192,7 @@ async fn attempt<H: Hops>(
         Err(reason) => {
             let headers = Headers::from_iter([(REASON, reason.clone())]);
             parking
-                .publish_message(Message { headers, payload: job.clone() })
+                .publish_message(Message::new(job.clone()).with_headers(headers))
                 .await
                 .map_err(|error| error.to_string())?;
             Err(reason)

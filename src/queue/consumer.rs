@@ -1,37 +1,38 @@
 use std::{
     error::Error,
-    fmt, iter,
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
 };
 
-use async_channel::Receiver;
 use futures_core::{FusedStream, Stream};
 
+#[cfg(not(target_family = "wasm"))]
+use super::blocking::block_on;
 use super::{
     Delivery,
     shared::{Envelope, Shared},
 };
 use crate::messaging::Destination;
 
-/// The end of a queue where messages come out, as a [`Delivery`] each. Clone it for each worker: they compete.
+/// The end of a queue where messages come out, each as a [`Delivery`]. Clone it for each worker: the workers compete.
 ///
-/// It is also a [`Stream`] of deliveries, which ends as [`recv`](Self::recv) does. A message wakes every stream that waits,
-/// so for many workers `recv` is the lighter way.
+/// It is also a [`Stream`] of deliveries, which ends where [`recv`](Self::recv) returns `None`. A message wakes every
+/// stream that waits, but only one of the tasks that wait in `recv`, so for many workers `recv` is lighter.
 ///
 /// # Where workers may panic
 ///
-/// When the last consumer is dropped, the queue is closed, and what is still in it, or goes back to it, is dropped: the
-/// span `discard orders`, an error, links to each of these messages. So a worker that is the only one and panics takes
-/// the queue with it. Whoever starts it again had better keep a clone:
+/// When the last consumer is dropped, the queue is closed, and the messages that are still in it, or go back to it, are
+/// dropped. The span `discard orders`, an error, counts them and links to the first 128 of them; their payloads are dropped
+/// in its context. So if the only worker panics, it takes the queue with it. Whoever starts it again should keep a clone:
 ///
 /// ```
 /// use ctxhop::{messaging::Destination, queue::{self, Consumer}};
 ///
 /// async fn work(consumer: Consumer<&str>) {
 ///     while let Some(mut delivery) = consumer.recv().await {
-///         // Else a message that makes its handler panic would go round for ever.
+///         // Otherwise a message that makes its handler panic would go round for ever.
 ///         if delivery.delivery_count() < 3 {
 ///             delivery.process().run(|| assert_ne!(delivery.payload, "a rotten apple"));
 ///         }
@@ -54,101 +55,94 @@ use crate::messaging::Destination;
 /// # }
 /// ```
 pub struct Consumer<T> {
-    /// A receiver for each consumer, as it knows who waits; pinned for good, as it is not `Unpin` and a consumer had better
-    /// be.
-    messages: Pin<Box<Receiver<Envelope<T>>>>,
     open: Arc<Open<T>>,
-    /// The stream has said so. Before, it must be polled, even if the channel is closed by then.
+    /// Of the stream, among those that wait.
+    place: Option<u64>,
+    /// The stream has returned `None`. Until then it must be polled, even if the queue has ended.
     ended: bool,
 }
 
 /// Closes and clears the queue once the last consumer is dropped.
-struct Open<T> {
-    shared: Arc<Shared<T>>,
-    messages: Receiver<Envelope<T>>,
-    /// A token for each message that was not delivered yet. `None` if there is no limit.
-    slots: Option<Receiver<()>>,
-}
+struct Open<T>(Arc<Shared<T>>);
 
 impl<T> Drop for Open<T> {
     fn drop(&mut self) {
-        // First, so that nobody waits for room meanwhile, the messages' destructors included.
-        self.shared.close();
-        // Else the channel would keep them for as long as there are publishers.
-        self.messages.close();
-        self.shared.discard(iter::from_fn(|| self.messages.try_recv().ok()).collect());
+        let Self(shared) = self;
+        // Publishers that wait are refused before anything is dropped, because a message's destructor may wait for them.
+        let left = shared.store.abandon();
+        shared.discard(left);
     }
 }
 
 impl<T> Consumer<T> {
-    pub(super) fn new(shared: Arc<Shared<T>>, messages: Receiver<Envelope<T>>, slots: Option<Receiver<()>>) -> Self {
-        let open = Arc::new(Open { shared, messages: messages.clone(), slots });
-        Self { messages: Box::pin(messages), open, ended: false }
+    pub(super) fn new(shared: Arc<Shared<T>>) -> Self {
+        Self { open: Arc::new(Open(shared)), place: None, ended: false }
     }
 
     fn shared(&self) -> &Arc<Shared<T>> {
-        &self.open.shared
+        &self.open.0
     }
 
-    /// Waits for a message. `None` once the queue is closed, and all of its messages are settled.
+    /// Waits for a message. `None` once the queue is closed and all of its messages are settled.
     ///
-    /// While any [`Delivery`] is in hand, your own included, its message may yet go back, and this waits, also in a closed
-    /// queue. So settle what you have before you wait for the end: to collect deliveries until `None`, or in `chunks`,
-    /// may wait for ever.
+    /// While anybody has a [`Delivery`] in hand, you included, its message may go back. So this waits, also in a closed
+    /// queue. Settle the deliveries that you have before you wait for the end: whoever collects deliveries until `None`, or
+    /// in `chunks`, may wait for ever.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: if the future is dropped before it is ready, no message was taken.
     pub async fn recv(&self) -> Option<Delivery<T>> {
-        self.messages.recv().await.ok().map(|envelope| self.deliver(envelope))
+        self.shared().store.recv().await.map(|envelope| self.deliver(envelope))
     }
 
-    /// Blocks for a message, and else does as [`recv`](Self::recv) does.
+    /// Blocks for a message. Otherwise it does the same as [`recv`](Self::recv).
     ///
-    /// Not for asynchronous code, where it would hold up the thread.
+    /// Do not use it in asynchronous code, where it would hold up the thread.
     #[must_use]
     #[cfg(not(target_family = "wasm"))]
     pub fn recv_blocking(&self) -> Option<Delivery<T>> {
-        self.messages.recv_blocking().ok().map(|envelope| self.deliver(envelope))
+        let envelope = match self.shared().store.try_recv() {
+            Poll::Ready(envelope) => envelope,
+            Poll::Pending => block_on(self.shared().store.recv()),
+        };
+        envelope.map(|envelope| self.deliver(envelope))
     }
 
     /// Takes a message, if there is one.
     ///
     /// # Errors
     ///
-    /// If the queue is empty; as `Closed` once it will remain so, which it will not while a delivery is in hand.
+    /// `Closed` if there will never be a message again, because the queue is closed and all of its messages are settled;
+    /// otherwise `Empty`.
     pub fn try_recv(&self) -> Result<Delivery<T>, TryRecvError> {
-        match self.messages.try_recv() {
-            Ok(envelope) => Ok(self.deliver(envelope)),
-            Err(async_channel::TryRecvError::Empty) => Err(TryRecvError::Empty),
-            Err(async_channel::TryRecvError::Closed) => Err(TryRecvError::Closed),
+        match self.shared().store.try_recv() {
+            Poll::Ready(Some(envelope)) => Ok(self.deliver(envelope)),
+            Poll::Ready(None) => Err(TryRecvError::Closed),
+            Poll::Pending => Err(TryRecvError::Empty),
         }
     }
 
     fn deliver(&self, envelope: Envelope<T>) -> Delivery<T> {
-        if let (0, Some(slots)) = (envelope.deliveries, &self.open.slots) {
-            let freed = slots.try_recv();
-            debug_assert!(freed.is_ok(), "a message was in the queue without a slot");
-        }
         Delivery::new(Arc::clone(self.shared()), envelope)
     }
 
-    /// Closes the queue, for all publishers, as [`Publisher::close`](super::Publisher::close) does. Consumers still get
-    /// what is in it. Returns whether the queue was open.
+    /// Closes the queue, for all publishers, as [`Publisher::close`](super::Publisher::close) does. Consumers still get the
+    /// messages that are in it. Returns whether the queue was open.
     pub fn close(&self) -> bool {
-        self.shared().close()
+        self.shared().store.close()
     }
 
     /// Whether nothing can be published any more. There may still be messages.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared().is_closed()
+        self.shared().store.is_closed()
     }
 
-    /// How many messages are in the queue, those included that went back; those that consumers have in hand are not.
+    /// How many messages are in the queue, those that went back included. Those that consumers have in hand do not count.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared().len()
+        self.shared().store.len()
     }
 
     /// Whether no message is in the queue.
@@ -160,10 +154,10 @@ impl<T> Consumer<T> {
     /// How many messages can wait for their first delivery; `None` if there is no limit.
     #[must_use]
     pub fn capacity(&self) -> Option<usize> {
-        self.shared().capacity()
+        self.shared().store.capacity()
     }
 
-    /// What the spans of this queue are described by.
+    /// Describes the spans of this queue.
     ///
     /// # Examples
     ///
@@ -189,7 +183,7 @@ impl<T> Stream for Consumer<T> {
 
     fn poll_next(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Delivery<T>>> {
         let this = self.get_mut();
-        let envelope = task::ready!(this.messages.as_mut().poll_next(task));
+        let envelope = task::ready!(this.open.0.store.poll_next(&mut this.place, task));
         this.ended = envelope.is_none();
         Poll::Ready(envelope.map(|envelope| this.deliver(envelope)))
     }
@@ -203,7 +197,15 @@ impl<T> FusedStream for Consumer<T> {
 
 impl<T> Clone for Consumer<T> {
     fn clone(&self) -> Self {
-        Self { messages: Box::pin(Receiver::clone(&self.messages)), open: Arc::clone(&self.open), ended: false }
+        Self { open: Arc::clone(&self.open), place: None, ended: false }
+    }
+}
+
+impl<T> Drop for Consumer<T> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.shared().store.leave(place);
+        }
     }
 }
 
@@ -215,6 +217,7 @@ impl<T> fmt::Debug for Consumer<T> {
 
 /// There is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TryRecvError {
     /// Not now.
     Empty,

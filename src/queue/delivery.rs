@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::KeyValue;
+use opentelemetry::{KeyValue, trace::SpanContext};
 
 use super::{
     Message,
@@ -15,44 +15,46 @@ use crate::messaging::Operation;
 
 const TIME_IN_QUEUE: &str = "ctxhop.time_in_queue";
 
-/// On a link, says what it is to.
+/// On a link, says where it leads.
 const LINK: &str = "ctxhop.link";
 
-/// A message that a consumer has in hand. It is settled by [`ack`](Self::ack), [`nack`](Self::nack) or
-/// [`into_message`](Self::into_message).
+/// A message that a consumer has in hand. [`ack`](Self::ack), [`retry`](Self::retry), [`reject`](Self::reject) or
+/// [`into_message`](Self::into_message) settles it.
 ///
-/// Dropped without that, by a panic or a cancelled task for instance, it goes back to the end of the queue: as
-/// `nack(true)`.
+/// Dropped without that, for instance by a panic or a cancelled task, the message goes back to the end of the queue, as by
+/// `retry`.
 ///
-/// It dereferences to the [`Message`]. What a handler changes in that is there at the next delivery. To spawn a handler
-/// that borrows the payload across an `.await`, the payload has to be `Sync`, or be borrowed as `&mut`.
-#[must_use = "dropped without `ack` or `nack`, the message goes back in the queue"]
+/// It dereferences to the [`Message`]. Whatever a handler changes there is still changed at the next delivery. To spawn a
+/// handler that borrows the payload across an `.await`, the payload has to be `Sync`, or the handler has to borrow it as
+/// `&mut`.
+#[must_use = "dropped without `ack` or `reject`, the message goes back to the queue"]
 pub struct Delivery<T> {
     shared: Arc<Shared<T>>,
     /// `None` once it is settled, which consumes the delivery.
     envelope: Option<Envelope<T>>,
+    /// The span of the latest attempt, if there was one since this delivery.
+    attempt: Option<SpanContext>,
 }
 
 const SETTLED: &str = "a delivery has its message until it is settled";
 
 impl<T> Delivery<T> {
-    pub(super) fn new(shared: Arc<Shared<T>>, mut envelope: Envelope<T>) -> Self {
-        envelope.deliveries += 1;
-        Self { shared, envelope: Some(envelope) }
+    pub(super) const fn new(shared: Arc<Shared<T>>, envelope: Envelope<T>) -> Self {
+        Self { shared, envelope: Some(envelope), attempt: None }
     }
 
     fn envelope(&self) -> &Envelope<T> {
         self.envelope.as_ref().expect(SETTLED)
     }
 
-    /// Processes the message: a `CONSUMER` span, to run the work in, as by
+    /// Processes the message: a `CONSUMER` span to run the work in, as by
     /// [`Destination::process`](crate::messaging::Destination::process).
     ///
-    /// On the span are the delivery count (`messaging.in_memory.message.delivery_count`), the time in the queue and in
-    /// hand, in seconds (`ctxhop.time_in_queue`), and, if the message was processed before, a link to the span of that
-    /// attempt (with `ctxhop.link`: `previous attempt`).
+    /// The span has the delivery count (`messaging.in_memory.message.delivery_count`), the time in the queue and in hand,
+    /// in seconds (`ctxhop.time_in_queue`), and, if the message was processed before, a link to the span of that attempt
+    /// (with `ctxhop.link`: `previous attempt`).
     ///
-    /// Whatever becomes of the work, to settle the message is up to you.
+    /// The result of the work does not settle the message; that is up to you.
     ///
     /// # Examples
     ///
@@ -68,14 +70,15 @@ impl<T> Delivery<T> {
     /// delivery.ack();
     /// ```
     pub fn process(&mut self) -> Operation {
-        let envelope = self.envelope.as_mut().expect(SETTLED);
-        let operation = self.shared.destination.process(&envelope.message);
+        let envelope = self.envelope.as_ref().expect(SETTLED);
+        let operation = self.shared.destination.process(&envelope.message.message);
         let count = operation.delivery_count_attribute(envelope.deliveries);
         let waited = operation.began().saturating_duration_since(envelope.since);
         let waited = KeyValue::new(TIME_IN_QUEUE, waited.as_secs_f64());
         let operation = operation.attributes([count, waited]);
         let Some(attempt) = operation.span_context() else { return operation };
-        match envelope.attempt.replace(attempt) {
+        let earlier = envelope.message.attempt.as_deref();
+        match self.attempt.replace(attempt).or_else(|| earlier.cloned()) {
             Some(previous) => operation.link_with(previous, [KeyValue::new(LINK, "previous attempt")]),
             None => operation,
         }
@@ -87,37 +90,42 @@ impl<T> Delivery<T> {
         self.envelope().deliveries
     }
 
-    /// How long the message has waited since it was published, or since it went back, up to now.
+    /// How long it is since the message was put into the queue, or back. The time that its publisher waited for room does
+    /// not count.
     #[must_use]
     pub fn time_in_queue(&self) -> Duration {
         self.envelope().since.elapsed()
     }
 
-    /// The message is done, and dropped.
+    /// The message is done. It is dropped.
     pub fn ack(self) {
         drop(self.into_message());
     }
 
-    /// The message is not done. With `requeue` it goes back to the end of the queue, at once, also if that is full or
-    /// closed; without, it is dropped.
+    /// The message is not done. It goes back to the end of the queue, at once, also if the queue is full or closed.
     ///
     /// A message that fails each time goes round for ever: look at the [delivery count](Self::delivery_count).
-    pub fn nack(self, requeue: bool) {
-        if !requeue {
-            drop(self.into_message());
-        }
+    pub fn retry(self) {
+        drop(self);
     }
 
-    /// Takes the message out of the queue for good, to use it up or to set it aside. Its headers are as they were received.
+    /// The message is not done and never will be. It is dropped.
     ///
-    /// From here on it is yours to lose. To pass it on, publish it by
-    /// [`try_publish_message`](super::Publisher::try_publish_message), which gives it back if there is no room; or publish a
-    /// clone and then [`ack`](Self::ack), so that it is passed on at least once also where the task may be cancelled.
-    #[must_use = "the message is out of the queue; use `ack` to drop it"]
+    /// To keep it for later, publish it to another queue first, or use [`into_message`](Self::into_message).
+    pub fn reject(self) {
+        drop(self.into_message());
+    }
+
+    /// Takes the message out of the queue for good, to use it up or to set it aside. Its headers are the received ones.
+    ///
+    /// From here on the queue cannot lose it, but you can. To pass it on, publish it by
+    /// [`try_publish_message`](super::Publisher::try_publish_message), which gives it back if there is no room. Or publish a
+    /// clone and then [`ack`](Self::ack): so it is passed on at least once, also where the task may be cancelled.
+    #[must_use = "the message is out of the queue; use `ack` or `reject` to drop it"]
     pub fn into_message(mut self) -> Message<T> {
         let envelope = self.envelope.take().expect(SETTLED);
-        self.shared.settle();
-        envelope.message
+        self.shared.store.settle();
+        envelope.message.message
     }
 }
 
@@ -126,21 +134,23 @@ impl<T> Deref for Delivery<T> {
     type Target = Message<T>;
 
     fn deref(&self) -> &Message<T> {
-        &self.envelope().message
+        &self.envelope().message.message
     }
 }
 
 impl<T> DerefMut for Delivery<T> {
     fn deref_mut(&mut self) -> &mut Message<T> {
-        &mut self.envelope.as_mut().expect(SETTLED).message
+        &mut self.envelope.as_mut().expect(SETTLED).message.message
     }
 }
 
 impl<T> Drop for Delivery<T> {
     fn drop(&mut self) {
-        if let Some(envelope) = self.envelope.take() {
-            self.shared.put_back(envelope);
+        let Some(mut envelope) = self.envelope.take() else { return };
+        if let Some(attempt) = self.attempt.take() {
+            envelope.message.attempt = Some(Box::new(attempt));
         }
+        self.shared.put_back(envelope);
     }
 }
 

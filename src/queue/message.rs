@@ -1,6 +1,6 @@
 use crate::carrier::{Carrier, Headers};
 
-/// What travels through the queue: a payload, with headers for the context and whatever else is to be said about it.
+/// What travels through the queue: a payload, and headers that hold the context and whatever else you say about it.
 ///
 /// As a [`Carrier`], the message is its headers.
 ///
@@ -10,14 +10,15 @@ use crate::carrier::{Carrier, Headers};
 /// use ctxhop::{carrier::Headers, queue::Message};
 ///
 /// let plain = Message::new("two apples");
-/// let noted = Message { headers: Headers::from_iter([("content-language", "en")]), payload: "two apples" };
+/// let noted = Message::new("two apples").with_headers(Headers::from_iter([("content-language", "en")]));
 /// assert_eq!(plain.payload, noted.payload);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message<T> {
-    /// Goes with the payload, from the publisher to the consumer.
+    /// Travel with the payload from the publisher to the consumer.
     pub headers: Headers,
-    /// What it is about.
+    /// The value that you publish.
     pub payload: T,
 }
 
@@ -26,6 +27,12 @@ impl<T> Message<T> {
     #[must_use]
     pub const fn new(payload: T) -> Self {
         Self { headers: Headers::new(), payload }
+    }
+
+    /// The message with these headers instead of its own.
+    #[must_use]
+    pub fn with_headers(self, headers: Headers) -> Self {
+        Self { headers, ..self }
     }
 }
 

@@ -28,43 +28,50 @@
 //!
 //! while let Some(mut order) = consumer.recv().await {
 //!     match order.process().run_async(|| attempt(&order, &parking)).await {
-//!         Err(_) if order.delivery_count() < ATTEMPTS => order.nack(true),
+//!         Err(_) if order.delivery_count() < ATTEMPTS => order.retry(),
 //!         Ok(()) | Err(_) => order.ack(),
 //!     }
 //! }
 //! # Ok(()) }
 //! ```
 //!
-//! Use it where work leaves a request for a worker in the same process and has to be done, retried or set aside: each
-//! message has a producer and a consumer span, links, a delivery count and metrics, by way of the same
-//! [`Destination`]'s [`send`](Destination::send) and [`process`](Destination::process) that a broker's client goes
-//! through. Where a message is only to be handled in the sender's context, a channel of
-//! [`WithContext`](crate::WithContext) does that for less, and takes values of the context along; here it is what the
-//! propagator writes into the headers that goes along, and nothing without one.
+//! Use it where a request leaves work for a worker in the same process, and the work has to be done, retried or set
+//! aside: each message has a producer and a consumer span, links, a delivery count and metrics. They come from the same
+//! [`Destination`]'s [`send`](Destination::send) and [`process`](Destination::process) that a broker's client uses. Where
+//! the worker only has to run in the sender's context, a channel of [`WithContext`](crate::WithContext) does that for less
+//! and takes the values of the context along. Through the queue travels only what the propagator writes into the headers,
+//! and nothing without a propagator.
 //!
 //! # Guarantees
 //!
-//! - **At least once.** A [`Delivery`] that is dropped without [`ack`](Delivery::ack) or [`nack`](Delivery::nack), by a
-//!   panic or a cancelled task for instance, goes back to the end of the queue. That neither waits nor fails, also when
+//! - **At least once.** A [`Delivery`] that is dropped without [`ack`](Delivery::ack) or [`reject`](Delivery::reject), for
+//!   instance by a panic or a cancelled task, goes back to the end of the queue. That neither waits nor fails, also when
 //!   the queue is full or closed.
 //! - **To one at a time.** Consumers compete: each message is with one of them, or in the queue.
-//! - **In order** of publishing, as far as nothing goes back.
+//! - **In order.** Messages come out in the order in which they went in. A message that goes back goes to the end.
+//! - **First come, first served.** While the queue is full, room goes to the publisher that has waited longest, and nobody
+//!   overtakes. Two publishers that get room at the same time put their messages in as they are scheduled.
 //! - **Closing drains.** Once the queue is [closed](Publisher::close), or the last [`Publisher`] is gone, nothing can be
 //!   published any more; and [`recv`](Consumer::recv) returns `None` as soon as all messages are settled, those in hand
 //!   included.
-//! - **Nothing is swallowed.** What cannot be published comes back in the error.
-//! - The capacity of a bounded queue is for messages that wait for their first delivery. Those that go back come on top,
-//!   at most one for each delivery that was in hand.
+//! - **Nothing is swallowed.** A message that cannot be published comes back in the error.
+//! - The capacity of a bounded queue is for messages that wait for their first delivery. Messages that go back need no
+//!   room; there is at most one for each delivery that was in hand.
 //!
-//! It lives in memory, as long as it has a consumer: when the last [`Consumer`] is dropped, publishing fails, and what is
-//! left is dropped, which a span says. [Keep a clone](Consumer#where-workers-may-panic) where workers may panic, and look at
-//! the delivery count before the work: a message that makes its handler panic never comes to what is after it.
+//! The queue lives in memory, as long as it has a consumer. When the last [`Consumer`] is dropped, publishing fails, and
+//! the messages that are left are dropped, which a span says. [Keep a clone](Consumer#where-workers-may-panic) where workers
+//! may panic, and look at the delivery count before the work: if a message makes its handler panic, the code after the
+//! handler never runs.
 
+#[cfg(not(target_family = "wasm"))]
+mod blocking;
 mod consumer;
 mod delivery;
+mod line;
 mod message;
 mod publisher;
 mod shared;
+mod store;
 
 use std::sync::Arc;
 
@@ -75,38 +82,40 @@ pub use publisher::{PublishError, Publisher, TryPublishError};
 
 use crate::messaging::Destination;
 use shared::Shared;
+use store::Store;
+
+/// `model/` compiles the store, its lines and `block_on` with shuttle's in their place.
+mod sync {
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) use std::sync::Condvar;
+    pub(super) use std::sync::{Mutex, MutexGuard, PoisonError};
+}
 
 /// A queue for `capacity` messages: to publish to a full one waits.
 ///
-/// Use it by default: producers that are faster than the consumers are held up. What is in hand is not limited: a consumer
-/// that spawns a task for each delivery has to limit these, by a semaphore for instance. A handler that publishes to its
-/// own queue may wait for room that only it could make; let it [`try_publish`](Publisher::try_publish).
+/// Use it by default: it holds up producers that are faster than the consumers. Deliveries in hand are not limited: a
+/// consumer that spawns a task for each has to limit them, by a semaphore for instance. A handler that publishes to its own
+/// queue may wait for room that only it could make; let it [`try_publish`](Publisher::try_publish).
 ///
 /// # Panics
 ///
-/// If `capacity` is 0, or too big to allocate: a slot takes a few bytes from the start.
+/// If `capacity` is 0.
 #[must_use]
 #[track_caller]
 pub fn bounded<T>(destination: Destination, capacity: usize) -> (Publisher<T>, Consumer<T>) {
     assert!(capacity > 0, "the capacity of a queue cannot be 0");
-    let (slots, taken) = async_channel::bounded(capacity);
-    new(destination, Some(slots), Some(taken))
+    new(destination, Some(capacity))
 }
 
 /// A queue without a limit: to publish never waits.
 ///
-/// Use it where the producers are limited by something else: for messages that are set aside, for instance.
+/// Use it where something else limits the producers: for messages that are set aside, for instance.
 #[must_use]
 pub fn unbounded<T>(destination: Destination) -> (Publisher<T>, Consumer<T>) {
-    new(destination, None, None)
+    new(destination, None)
 }
 
-fn new<T>(
-    destination: Destination,
-    slots: Option<async_channel::Sender<()>>,
-    taken: Option<async_channel::Receiver<()>>,
-) -> (Publisher<T>, Consumer<T>) {
-    let (messages, receiver) = async_channel::unbounded();
-    let shared = Arc::new(Shared::new(destination.without_operation_name(), messages, slots));
-    (Publisher::new(Arc::clone(&shared)), Consumer::new(shared, receiver, taken))
+fn new<T>(destination: Destination, capacity: Option<usize>) -> (Publisher<T>, Consumer<T>) {
+    let shared = Arc::new(Shared { destination: destination.without_operation_name(), store: Store::new(capacity) });
+    (Publisher::new(Arc::clone(&shared)), Consumer::new(shared))
 }

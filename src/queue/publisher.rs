@@ -1,8 +1,18 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    future::{self, Future},
+    pin::Pin,
+    sync::Arc,
+};
 
-use async_channel::TrySendError;
-
-use super::{Message, shared::Shared};
+#[cfg(not(target_family = "wasm"))]
+use super::blocking::block_on;
+use super::{
+    Message,
+    shared::{Letter, Shared},
+    store::Refused,
+};
 use crate::messaging::{Destination, Operation};
 
 /// The end of a queue where messages go in. Clone it for each producer.
@@ -12,8 +22,8 @@ use crate::messaging::{Destination, Operation};
 /// # Tracing
 ///
 /// Each call is a [`send`](Destination::send): a `PRODUCER` span whose context goes into the message's headers at the
-/// call. It ends when the message is in the queue; so the time that it waits for a slot is its duration. If the message
-/// is not taken, the span's `error.type` is `closed`, `full` or `cancelled`.
+/// call. It ends when the message is in the queue, so its duration is the time that the publisher waits for room. If the
+/// message is refused, or the future is dropped, the span's `error.type` is `closed`, `full` or `cancelled`.
 pub struct Publisher<T> {
     open: Arc<Open<T>>,
 }
@@ -23,7 +33,7 @@ struct Open<T>(Arc<Shared<T>>);
 
 impl<T> Drop for Open<T> {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.store.close();
     }
 }
 
@@ -37,6 +47,9 @@ impl<T> Publisher<T> {
     }
 
     /// Publishes a payload, in a message without headers of your own; waits while the queue is full.
+    ///
+    /// Room goes to the publisher that has waited longest. Nobody overtakes, whichever of the methods they use. The wait
+    /// begins at the first poll, not at the call.
     ///
     /// # Errors
     ///
@@ -60,7 +73,7 @@ impl<T> Publisher<T> {
     ///
     /// drop(consumer);
     /// let error = publisher.publish("a pear").await.unwrap_err();
-    /// assert_eq!(error.0.payload, "a pear");
+    /// assert_eq!(error.into_message().payload, "a pear");
     /// # }
     /// ```
     pub fn publish(&self, payload: T) -> impl Future<Output = Result<(), PublishError<T>>> {
@@ -89,19 +102,21 @@ impl<T> Publisher<T> {
     /// # async fn main() {
     /// # let (publisher, consumer) = queue::bounded(Destination::in_memory("orders"), 100);
     /// let headers = Headers::from_iter([("content-language", "en")]);
-    /// publisher.publish_message(Message { headers, payload: "two apples" }).await.unwrap();
+    /// publisher.publish_message(Message::new("two apples").with_headers(headers)).await.unwrap();
     /// # }
     /// ```
     pub fn publish_message(&self, message: Message<T>) -> impl Future<Output = Result<(), PublishError<T>>> {
-        let (operation, message) = self.send(message);
-        let now = operation.began();
-        let publish = move || async move { self.shared().publish(message, now).await.map_err(PublishError) };
-        operation.error_type(|_: &PublishError<T>| "closed").run_async(publish)
+        let (operation, letter) = self.send(message);
+        let mut publishing = self.shared().store.publish(letter);
+        // Not an `async` block: that would have room for the message twice.
+        let publish =
+            move || future::poll_fn(move |task| Pin::new(&mut publishing).poll(task).map_err(PublishError::from));
+        operation.error_type(|_: &PublishError<T>| CLOSED).run_async(publish)
     }
 
     /// Publishes a payload; blocks while the queue is full.
     ///
-    /// Not for asynchronous code, where it would hold up the thread.
+    /// Do not use it in asynchronous code, where it would hold up the thread.
     ///
     /// # Errors
     ///
@@ -118,20 +133,23 @@ impl<T> Publisher<T> {
     /// If the queue is closed; the message comes back.
     #[cfg(not(target_family = "wasm"))]
     pub fn publish_message_blocking(&self, message: Message<T>) -> Result<(), PublishError<T>> {
-        let (operation, message) = self.send(message);
+        let (operation, letter) = self.send(message);
         let now = operation.began();
-        operation
-            .error_type(|_: &PublishError<T>| "closed")
-            .run(|| self.shared().publish_blocking(message, now).map_err(PublishError))
+        let store = &self.shared().store;
+        operation.error_type(|_: &PublishError<T>| CLOSED).run(|| match store.try_publish(letter, now) {
+            Ok(()) => Ok(()),
+            Err(Refused::Closed(letter)) => Err(letter.into()),
+            Err(Refused::Full(letter)) => block_on(store.publish(letter)).map_err(PublishError::from),
+        })
     }
 
     /// Publishes a payload, if there is room.
     ///
     /// # Errors
     ///
-    /// If the queue is full or closed; the message comes back. As any failed send this is a span with an error; the
-    /// message's headers carry its context, and whoever processes it at last is in its trace. So do not poll by this:
-    /// wait with [`publish_message`](Self::publish_message).
+    /// If the queue is full, or publishers wait for room, or it is closed; the message comes back. Like any failed send
+    /// this is a span with an error. The message's headers carry the span's context, so whoever processes the message in the
+    /// end is in its trace. So do not call this in a loop: wait with [`publish_message`](Self::publish_message).
     ///
     /// # Examples
     ///
@@ -154,36 +172,36 @@ impl<T> Publisher<T> {
     ///
     /// As [`try_publish`](Self::try_publish).
     pub fn try_publish_message(&self, message: Message<T>) -> Result<(), TryPublishError<T>> {
-        let (operation, message) = self.send(message);
+        let (operation, letter) = self.send(message);
         let now = operation.began();
         operation.error_type(TryPublishError::kind).run(|| {
-            self.shared().try_publish(message, now).map_err(|error| match error {
-                TrySendError::Full(message) => TryPublishError::Full(message),
-                TrySendError::Closed(message) => TryPublishError::Closed(message),
+            self.shared().store.try_publish(letter, now).map_err(|refused| match refused {
+                Refused::Full(letter) => TryPublishError::Full(letter.message),
+                Refused::Closed(letter) => TryPublishError::Closed(letter.message),
             })
         })
     }
 
-    fn send(&self, mut message: Message<T>) -> (Operation, Message<T>) {
-        (self.destination().send(&mut message), message)
+    fn send(&self, mut message: Message<T>) -> (Operation, Letter<T>) {
+        (self.destination().send(&mut message), Letter::new(message))
     }
 
-    /// Closes the queue, for all publishers: nothing can be published any more, and those who wait to are refused. What
-    /// is in the queue is still delivered. Returns whether the queue was open.
+    /// Closes the queue for all publishers: nothing can be published any more, and publishers that wait are refused. The
+    /// messages in the queue are still delivered. Returns whether the queue was open.
     pub fn close(&self) -> bool {
-        self.shared().close()
+        self.shared().store.close()
     }
 
     /// Whether nothing can be published any more: the queue was closed, or has no consumer left.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared().is_closed()
+        self.shared().store.is_closed()
     }
 
-    /// How many messages are in the queue, those included that went back; those that consumers have in hand are not.
+    /// How many messages are in the queue, those that went back included. Those that consumers have in hand do not count.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared().len()
+        self.shared().store.len()
     }
 
     /// Whether no message is in the queue.
@@ -195,10 +213,10 @@ impl<T> Publisher<T> {
     /// How many messages can wait for their first delivery; `None` if there is no limit.
     #[must_use]
     pub fn capacity(&self) -> Option<usize> {
-        self.shared().capacity()
+        self.shared().store.capacity()
     }
 
-    /// What the spans of this queue are described by.
+    /// Describes the spans of this queue.
     #[must_use]
     pub fn destination(&self) -> &Destination {
         &self.shared().destination
@@ -217,15 +235,25 @@ impl<T> fmt::Debug for Publisher<T> {
     }
 }
 
+const CLOSED: &str = "closed";
+
 /// The queue is closed. The message comes back.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PublishError<T>(pub Message<T>);
+pub struct PublishError<T> {
+    message: Message<T>,
+}
 
 impl<T> PublishError<T> {
     /// The message that was not published.
     #[must_use]
     pub fn into_message(self) -> Message<T> {
-        self.0
+        self.message
+    }
+}
+
+impl<T> From<Letter<T>> for PublishError<T> {
+    fn from(letter: Letter<T>) -> Self {
+        Self { message: letter.message }
     }
 }
 
@@ -245,8 +273,9 @@ impl<T> Error for PublishError<T> {}
 
 /// The queue is full or closed. The message comes back.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TryPublishError<T> {
-    /// There is no room, now.
+    /// There is no room now.
     Full(Message<T>),
     /// Nothing can be published any more.
     Closed(Message<T>),
@@ -264,7 +293,7 @@ impl<T> TryPublishError<T> {
     const fn kind(&self) -> &'static str {
         match self {
             Self::Full(_) => "full",
-            Self::Closed(_) => "closed",
+            Self::Closed(_) => CLOSED,
         }
     }
 }

@@ -17,7 +17,7 @@ fn closed_gives_back() {
                 assert!(!publisher.is_closed());
                 close(&publisher, &mut consumer);
                 assert!(publisher.is_closed(), "{name}, {how}");
-                let noted = Message { headers: Headers::from_iter([("lang", "en")]), payload: 7 };
+                let noted = Message::new(7).with_headers(Headers::from_iter([("lang", "en")]));
                 let back = publish(&publisher, noted.clone()).unwrap_err();
                 assert_eq!(back, noted, "{name}, {how}");
                 assert!(publisher.is_empty(), "{name}, {how}");
@@ -29,6 +29,16 @@ fn closed_gives_back() {
             }
         }
     }
+}
+
+#[test]
+fn a_full_queue_that_is_closed_says_so() {
+    let (publisher, consumer) = bounded(1);
+    publisher.try_publish(1).unwrap();
+    assert!(matches!(publisher.try_publish(2), Err(TryPublishError::Full(_))));
+    consumer.close();
+    let Err(TryPublishError::Closed(back)) = publisher.try_publish(2) else { panic!("there will never be room") };
+    assert_eq!(back.payload, 2);
 }
 
 #[test]
@@ -58,9 +68,9 @@ fn waiting_publishers_are_refused_when_the_queue_closes() {
             });
             has_started.recv().unwrap();
             let consumer = close(publisher.clone(), consumer);
-            assert_eq!(blocked.join().unwrap().unwrap_err().0.payload, 3);
-            let Poll::Ready(Err(PublishError(back))) = poll(waiting) else { panic!("it is refused") };
-            assert_eq!(back.payload, 2);
+            assert_eq!(blocked.join().unwrap().unwrap_err().into_message().payload, 3);
+            let Poll::Ready(Err(back)) = poll(waiting) else { panic!("it is refused") };
+            assert_eq!(back.into_message().payload, 2);
             if let Some(consumer) = consumer {
                 assert_eq!(consumer.try_recv().unwrap().into_message().payload, 1, "what was in is delivered");
                 assert_eq!(consumer.try_recv().unwrap_err(), TryRecvError::Closed);
@@ -87,7 +97,7 @@ fn closing_drains_and_waits_for_what_others_have_in_hand() {
         assert!(poll(pin!(consumer.next())).is_pending());
         assert!(!consumer.is_terminated());
 
-        first.nack(true);
+        first.retry();
         let Poll::Ready(Some(again)) = poll(waiting.as_mut()) else { panic!("it came back") };
         assert_eq!((again.payload, again.delivery_count()), (1, 2));
         again.ack();

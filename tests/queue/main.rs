@@ -12,6 +12,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::{pending, ready},
+    hint,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -21,7 +22,7 @@ use std::{
     },
     task::{self, Poll, Wake, Waker},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ctxhop::{
@@ -82,7 +83,7 @@ const RECEIVE: [(&str, Receive); 4] = [
     ("try_recv", |consumer| match consumer.try_recv() {
         Ok(delivery) => Some(delivery),
         Err(TryRecvError::Closed) => None,
-        Err(TryRecvError::Empty) => panic!("empty"),
+        Err(error) => panic!("{error}"),
     }),
 ];
 
@@ -94,16 +95,17 @@ fn comes_out_as_it_went_in() {
             for (publisher, mut consumer) in [bounded(2), queue::unbounded(orders())] {
                 let name = format!("{publish_name}, {receive_name}, {:?}", publisher.capacity());
                 publish(&publisher, 1.into()).unwrap();
-                let noted = Message { headers: Headers::from_iter([("lang", "en")]), payload: 2 };
+                let noted = Message::new(2).with_headers(Headers::from_iter([("lang", "en")]));
                 publish(&publisher, noted).unwrap();
                 assert_eq!((publisher.len(), consumer.len()), (2, 2), "{name}");
+                assert!(!publisher.is_empty() && !consumer.is_empty(), "{name}");
 
                 let first = receive(&mut consumer).unwrap();
                 let second = receive(&mut consumer).unwrap();
                 assert_eq!((first.payload, second.payload), (1, 2), "{name}");
                 assert_eq!(second.headers.get("lang"), Some("en"), "{name}");
                 assert_eq!((first.delivery_count(), second.delivery_count()), (1, 1), "{name}");
-                assert!(consumer.is_empty(), "{name}");
+                assert!(publisher.is_empty() && consumer.is_empty(), "{name}");
                 first.ack();
                 second.ack();
 
@@ -153,6 +155,31 @@ fn blocked_publisher_goes_on_with_the_next_delivery() {
             delivery.ack();
         }
     });
+}
+
+#[test]
+fn nobody_overtakes_who_waits_for_room() {
+    let (publisher, consumer) = bounded(1);
+    publisher.try_publish(0).unwrap();
+    let mut first = Box::pin(publisher.publish(1));
+    let mut second = pin!(publisher.publish(2));
+    let mut third = pin!(publisher.publish(3));
+    assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+    assert!(poll(third.as_mut()).is_pending());
+
+    consumer.try_recv().unwrap().ack();
+    assert!(matches!(publisher.try_publish(4), Err(TryPublishError::Full(_))), "the room is the first one's");
+    assert!(poll(pin!(publisher.publish(5))).is_pending());
+    assert!(poll(third.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+    drop(first);
+    assert!(poll(third.as_mut()).is_pending(), "the second one comes before");
+    assert!(matches!(publisher.try_publish(4), Err(TryPublishError::Full(_))));
+    assert!(poll(second.as_mut()).is_ready());
+
+    assert_eq!(consumer.try_recv().unwrap().into_message().payload, 2);
+    assert!(poll(third.as_mut()).is_ready());
+    assert_eq!(consumer.try_recv().unwrap().into_message().payload, 3);
+    publisher.try_publish(6).expect("nobody waits any more");
 }
 
 #[test]
@@ -215,7 +242,7 @@ fn who_waits_is_woken() {
     let (publisher, consumer) = bounded(1);
     let mut stream = consumer.clone();
     let delivery = woken(consumer.recv(), || publisher.try_publish(1).unwrap()).unwrap();
-    let delivery = woken(stream.next(), || delivery.nack(true)).unwrap();
+    let delivery = woken(stream.next(), || delivery.retry()).unwrap();
     let delivery = woken(consumer.recv(), || drop(delivery)).unwrap();
     publisher.try_publish(2).unwrap();
     woken(publisher.publish(3), || consumer.try_recv().unwrap().ack()).unwrap();

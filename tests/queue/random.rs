@@ -117,6 +117,7 @@ proptest! {
                         Ok(()) => prop_assert!(!closed && !full),
                         Err(TryPublishError::Closed(back)) => prop_assert!(closed && back.payload == next),
                         Err(TryPublishError::Full(back)) => prop_assert!(!closed && full && back.payload == next),
+                        Err(other) => panic!("{other}"),
                     }
                     if !closed && !full {
                         waiting.push_back((next, 0));
@@ -136,11 +137,11 @@ proptest! {
                     }
                 },
                 Step::Ack(at) => pick(at, &mut in_hand).into_iter().for_each(Delivery::ack),
-                Step::Discard(at) => pick(at, &mut in_hand).into_iter().for_each(|delivery| delivery.nack(false)),
+                Step::Discard(at) => pick(at, &mut in_hand).into_iter().for_each(|delivery| delivery.reject()),
                 Step::Requeue(at) | Step::Drop(at) => {
                     if let Some(delivery) = pick(at, &mut in_hand) {
                         waiting.push_back((delivery.payload, delivery.delivery_count()));
-                        if let Step::Requeue(_) = step { delivery.nack(true) } else { drop(delivery) }
+                        if let Step::Requeue(_) = step { delivery.retry() } else { drop(delivery) }
                     }
                 }
                 Step::Close => {

@@ -7,9 +7,9 @@ type Settling = fn(Delivery<u32>);
 
 const SETTLING: [(&str, bool, Settling); 9] = [
     ("ack", false, Delivery::ack),
-    ("nack", false, |delivery| delivery.nack(false)),
+    ("reject", false, Delivery::reject),
     ("taken out", false, |delivery| drop(delivery.into_message())),
-    ("requeued", true, |delivery| delivery.nack(true)),
+    ("retry", true, Delivery::retry),
     ("dropped", true, drop),
     ("dropped after it was processed", true, |mut delivery| delivery.process().run(|| ())),
     ("panicked", true, |mut delivery| {
@@ -123,22 +123,43 @@ fn a_refused_message_does_not_keep_a_closed_queue_open() {
     assert_eq!(consumer.try_recv().unwrap_err(), TryRecvError::Closed);
 }
 
+/// Runs it, and returns the time before and after.
+fn timed<R>(f: impl FnOnce() -> R) -> (Instant, R, Instant) {
+    // Time is what is measured: nobody is waited for.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(1) {
+        hint::spin_loop();
+    }
+    let before = Instant::now();
+    let result = f();
+    (before, result, Instant::now())
+}
+
+/// Receives the message that came into the queue between these times.
+#[track_caller]
+fn receive_since(consumer: &Consumer<u32>, (before, (), after): (Instant, (), Instant)) -> Delivery<u32> {
+    let delivery = consumer.try_recv().unwrap();
+    let least = after.elapsed();
+    let waited = delivery.time_in_queue();
+    let most = before.elapsed();
+    assert!((least..=most).contains(&waited), "{waited:?} is not between {least:?} and {most:?}");
+    delivery
+}
+
 #[test]
 fn tells_how_long_a_message_waits() {
-    let long = Duration::from_millis(100);
     let (publisher, consumer) = bounded(1);
-    thread::scope(|scope| {
-        publisher.try_publish(1).unwrap();
-        scope.spawn(|| publisher.publish_blocking(2).unwrap());
-        // Time is what is measured: nobody is waited for.
-        thread::sleep(long);
-        let first = consumer.recv_blocking().unwrap();
-        let waited = first.time_in_queue();
-        assert!(waited >= long, "{waited:?}");
-        let second = consumer.recv_blocking().unwrap();
-        assert!(second.time_in_queue() < waited, "to wait for room is not to be in the queue");
-        first.nack(true);
-        assert!(consumer.recv_blocking().unwrap().time_in_queue() < waited, "since it went back");
-        second.ack();
-    });
+    let first = receive_since(&consumer, timed(|| publisher.try_publish(1).unwrap()));
+    let first = receive_since(&consumer, timed(|| first.retry()));
+    let second = receive_since(&consumer, timed(|| publisher.publish_blocking(2).unwrap()));
+
+    let called = publisher.publish(3);
+    let third = receive_since(&consumer, timed(|| block_on(called).unwrap()));
+
+    publisher.try_publish(4).unwrap();
+    let mut waiting = pin!(publisher.publish(5));
+    assert!(poll(waiting.as_mut()).is_pending());
+    let fourth = consumer.try_recv().unwrap();
+    let fifth = receive_since(&consumer, timed(|| block_on(waiting).unwrap()));
+    [first, second, third, fourth, fifth].into_iter().for_each(Delivery::ack);
 }
