@@ -8,7 +8,7 @@ use std::{
 
 use ctxhop::testing::{Parent, TraceNode, TraceRecorder, TraceTree};
 use opentelemetry::{
-    Context, InstrumentationScope, SpanId, TraceFlags, TraceId,
+    Context, InstrumentationScope, KeyValue, SpanId, TraceFlags, TraceId,
     trace::{Link, SpanContext, SpanKind, Status, TraceContextExt, TraceState, Tracer},
 };
 use opentelemetry_sdk::trace::{SpanData, SpanLinks};
@@ -78,12 +78,13 @@ fn asks_and_answers() {
     let leaves: Vec<_> = tree.find_all("leaf").map(|leaf| leaf.span().span_context.span_id()).collect();
     assert_eq!(leaves, [SpanId::from(2), SpanId::from(4)]);
     assert!(tree.find("no such").is_none());
-    assert_eq!(format!("{tree:?}"), "TraceTree { traces: 1, roots: 2, spans: 5 }");
+    assert_eq!(format!("{tree:?}"), "TraceTree { traces: 1, roots: 2, spans: 5, open: 0 }");
     assert!(format!("{root:?}").ends_with("parent: None, children: 2 }"));
 }
 
-fn panic_of(tree: &TraceTree) -> String {
-    let panic = panic::catch_unwind(|| tree.assert_single_trace().name().to_owned()).unwrap_err();
+/// What an assertion says when it fails.
+fn panic_of<R>(assertion: impl FnOnce() -> R) -> String {
+    let panic = panic::catch_unwind(panic::AssertUnwindSafe(|| drop(assertion()))).unwrap_err();
     *panic.downcast::<String>().unwrap_or_else(|payload| Box::new(payload.downcast_ref::<&str>().unwrap().to_string()))
 }
 
@@ -94,30 +95,68 @@ fn asserts_a_single_trace() {
     let remote = TraceTree::new([SpanData { parent_span_is_remote: true, ..span(1, 9, "root") }]);
     assert_eq!(remote.assert_single_trace().parent(), Parent::Remote);
 
-    assert_eq!(panic_of(&TraceTree::new([])), "expected a single trace, but there are no finished spans");
+    let says = |spans: Vec<SpanData>| panic_of(|| TraceTree::new(spans).assert_single_trace().name().to_owned());
+    assert_eq!(says(Vec::new()), "expected a single trace, but there are no finished spans\n");
     assert_eq!(
-        panic_of(&TraceTree::new([span(1, 9, "orphan")])),
-        "expected a single trace, but the parent of its root is missing:\norphan (parent not recorded) 1.00ms"
+        says(vec![span(1, 9, "orphan")]),
+        "expected a single trace, but the parent of the root \"orphan\" is missing:\norphan (parent not recorded) 1.00ms"
     );
-    let other = SpanData { span_context: context(2, 1), ..span(1, 0, "other") };
     assert_eq!(
-        panic_of(&TraceTree::new([span(1, 0, "root"), other, span(2, 1, "child")])),
+        says(vec![span(1, 0, "root"), in_trace(2, span(1, 0, "other")), span(2, 1, "child")]),
         "expected a single trace, but there are 2 roots in 2 traces:\nroot 1.00ms\n└─ child 1.00ms\nother 1.00ms"
+    );
+    assert_eq!(
+        says(vec![span(1, 0, "root"), span(2, 0, "piece")]),
+        "expected a single trace, but there are 2 roots in 1 trace:\nroot 1.00ms\npiece 1.00ms"
     );
 }
 
 #[test]
+fn asserts_how_many_traces_there_are() {
+    let spans = || vec![span(1, 0, "one"), span(2, 1, "child"), in_trace(2, span(3, 0, "two"))];
+    let two = TraceTree::new(spans());
+    assert_eq!(names(two.assert_traces(2)), ["one", "two"]);
+    assert!(TraceTree::new([]).assert_traces(0).is_empty());
+
+    let says = |spans: Vec<SpanData>, n| panic_of(|| drop(TraceTree::new(spans).assert_traces(n)));
+    let drawn = "one 1.00ms\n└─ child 1.00ms\ntwo 1.00ms";
+    assert_eq!(says(spans(), 1), format!("expected 1 trace, but there are 2 roots in 2 traces:\n{drawn}"));
+    assert_eq!(says(spans(), 3), format!("expected 3 traces, but there are 2 roots in 2 traces:\n{drawn}"));
+    assert_eq!(
+        says(vec![span(1, 0, "one")], 2),
+        "expected 2 traces, but there is 1 root:\none 1.00ms",
+        "one is not two"
+    );
+    // As many roots as asked for, but they are pieces of one trace.
+    assert_eq!(
+        says(vec![span(1, 0, "one"), span(2, 0, "piece")], 2),
+        "expected 2 traces, but there are 2 roots in 1 trace:\none 1.00ms\npiece 1.00ms"
+    );
+    // As many traces as asked for, but one is in pieces.
+    let pieces = [spans(), vec![span(4, 0, "piece")]].concat();
+    assert_eq!(
+        says(pieces.clone(), 2),
+        format!("expected 2 traces, but there are 3 roots in 2 traces:\n{drawn}\npiece 1.00ms")
+    );
+    assert_eq!(
+        says(vec![span(1, 0, "one"), in_trace(2, span(3, 9, "two"))], 2),
+        "expected 2 traces, but the parent of the root \"two\" is missing:\none 1.00ms\ntwo (parent not recorded) 1.00ms"
+    );
+
+    let tree = TraceTree::new(pieces);
+    assert_eq!(tree.traces().into_iter().map(names).collect::<Vec<_>>(), [vec!["one", "piece"], vec!["two"]]);
+}
+
+/// The span with the same ids, in another trace.
+fn in_trace(trace: u128, span: SpanData) -> SpanData {
+    let id = span.span_context.span_id();
+    let context = SpanContext::new(TraceId::from(trace), id, TraceFlags::SAMPLED, false, TraceState::default());
+    SpanData { span_context: context, ..span }
+}
+
+#[test]
 fn the_same_span_id_in_two_traces_is_two_spans() {
-    let other = |span: SpanData| SpanData {
-        span_context: SpanContext::new(
-            TraceId::from(2),
-            span.span_context.span_id(),
-            TraceFlags::SAMPLED,
-            false,
-            TraceState::default(),
-        ),
-        ..span
-    };
+    let other = |span| in_trace(2, span);
     let tree = TraceTree::new([
         span(1, 0, "one"),
         span(2, 1, "child of one"),
@@ -153,7 +192,7 @@ fn deep_chains_do_not_overflow_the_stack() {
         let tree = TraceTree::new((1..=DEPTH).map(|id| span(id, id - 1, name(id))));
         assert!(tree.find("leaf").unwrap().children().is_empty());
         assert_eq!(tree.assert_single_trace().descendants().count(), DEPTH as usize);
-        assert_eq!(format!("{:?}", tree.clone()), "TraceTree { traces: 1, roots: 1, spans: 100000 }");
+        assert_eq!(format!("{:?}", tree.clone()), "TraceTree { traces: 1, roots: 1, spans: 100000, open: 0 }");
         drop(tree);
 
         let cycle = TraceTree::new((1..=DEPTH).map(|id| span(id, id % DEPTH + 1, "on a cycle")));
@@ -232,12 +271,71 @@ fn draws_what_a_recorder_recorded() {
     let request = tracer.start_with_context("request", &Context::new().with_remote_span_context(remote));
     let request = Context::new().with_span(request);
     drop(tracer.start_with_context("child", &request));
-    assert_eq!(text(&recorder.tree()), "child (parent not recorded)");
+    assert_eq!(text(&recorder.tree()), "child (parent still open: request)");
     drop(request);
     assert_eq!(text(&recorder.tree()), "request (remote parent)\n└─ child");
     drop(tracer.start_with_context("other", &Context::new()));
     assert_eq!(text(&recorder.tree()), "other\nrequest (remote parent)\n└─ child");
     assert_eq!(recorder.tree().trace_count(), 2);
+}
+
+#[test]
+fn tells_an_open_parent_from_a_lost_one() {
+    let recorder = TraceRecorder::new();
+    let tracer = recorder.tracer("test");
+    let open = Context::new().with_span(tracer.start("still\nopen"));
+    let lost = Context::new().with_remote_span_context(context(7, 7));
+    drop(tracer.start_with_context("child of open", &open));
+    let tree = recorder.tree();
+    assert_eq!(tree.roots()[0].parent(), Parent::Open);
+    assert_eq!(tree.open_spans().iter().map(|span| &*span.name).collect::<Vec<_>>(), ["still\nopen"]);
+    assert_eq!(
+        panic_of(|| tree.display().durations(false).to_string() + tree.assert_single_trace().name()).lines().next(),
+        Some("expected a single trace, but the parent of the root \"child of open\" is still open:")
+    );
+    assert_eq!(text(&tree), r"child of open (parent still open: still\nopen)", "the name that is drawn is escaped");
+
+    drop(tracer.start_with_context("child of lost", &lost));
+    let _second = tracer.start("fetch");
+    let _third = tracer.start("fetch");
+    let message = panic_of(|| recorder.tree().assert_single_trace().name().to_owned());
+    assert!(message.starts_with("expected a single trace, but there are 2 roots in 2 traces:\n"), "{message}");
+    assert!(message.contains("\nchild of lost (parent not recorded) "), "{message}");
+    assert!(message.ends_with("\nstill open: fetch ×2, still\\nopen"), "{message}");
+
+    drop(open);
+    let (child, root) = ("child of open", r"still\nopen");
+    assert_eq!(text(&recorder.tree()), format!("child of lost (parent not recorded)\n{root}\n└─ {child}"));
+
+    let nothing_ended = TraceRecorder::new();
+    let _open = nothing_ended.tracer("test").start("open");
+    assert_eq!(
+        panic_of(|| nothing_ended.tree().assert_single_trace().name().to_owned()),
+        "expected a single trace, but there are no finished spans\nstill open: open"
+    );
+}
+
+#[test]
+fn labels_are_drawn_sorted_and_folded_like_names() {
+    let attribute = |value: &'static str| vec![KeyValue::new("service", value)];
+    let tree = TraceTree::new([
+        span(1, 0, "order"),
+        SpanData { attributes: attribute("stock"), span_kind: SpanKind::Client, ..span(2, 1, "call") },
+        SpanData { attributes: attribute("mail\r"), ..span(3, 1, "call") },
+        SpanData { attributes: attribute("mail\r"), ..span(4, 1, "call") },
+    ]);
+    let label = |span: &SpanData| span.attributes.iter().map(|attribute| format!("@{}", attribute.value)).collect();
+    let drawing = tree.display().durations(false).label(&label);
+    assert_eq!(
+        drawing.folded(true).to_string(),
+        r"order
+├─ call ×2 @mail\r
+└─ call @stock [client]"
+    );
+    assert_eq!(
+        format!("{drawing:?}"),
+        "TreeDisplay { tree: TraceTree { traces: 1, roots: 1, spans: 4, open: 0 }, durations: false, folded: false, .. }"
+    );
 }
 
 #[test]
@@ -256,7 +354,7 @@ fn folds_equal_siblings() {
         span(20, 1, "deliver"),
         SpanData { end_time: at(24), ..span(21, 20, "ack") },
         SpanData { end_time: at(27), ..span(22, 20, "ack") },
-        // Not equal, as what is below differs.
+        // Not equal, because their children differ.
         span(30, 1, "deliver"),
         span(31, 30, "nack"),
         span(40, 1, "audit"),

@@ -1,6 +1,16 @@
 //! The recorder keeps what is sampled, wherever it ends.
 
-use std::{env, panic, process::Command, sync::Barrier, thread};
+use std::{
+    env, panic,
+    process::Command,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{self, Wake, Waker},
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use ctxhop::testing::{TraceRecorder, TraceTree};
 use opentelemetry::{
@@ -27,13 +37,149 @@ fn keeps_spans_in_the_order_in_which_they_ended() {
     let open = tracer.start("open");
     assert_eq!(recorder.spans().iter().map(|span| &*span.name).collect::<Vec<_>>(), ["inner", "outer"]);
     assert_eq!(recorder.spans()[0].instrumentation_scope.name(), "test");
-    assert_eq!(format!("{recorder:?}"), "TraceRecorder { finished: 2 spans, .. }");
+    assert_eq!(format!("{recorder:?}"), "TraceRecorder { spans: 2 finished, 1 open, .. }");
 
     recorder.clone().clear();
     assert!(recorder.spans().is_empty());
     assert!(recorder.tree().roots().is_empty());
     drop(open);
     assert_eq!(recorder.spans().len(), 1);
+}
+
+/// The names of the spans.
+fn names(spans: &[SpanData]) -> Vec<&str> {
+    spans.iter().map(|span| &*span.name).collect()
+}
+
+#[test]
+fn lists_open_spans_in_the_order_in_which_they_started() {
+    let recorder = TraceRecorder::new();
+    let tracer = recorder.tracer("test");
+    let start = |name, millis| {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        tracer.span_builder(name).with_start_time(time).start(&tracer)
+    };
+    let (b, c, a) = (start("b", 2), start("c", 2), start("a", 1));
+    drop(start("ended", 1));
+    assert_eq!(names(&recorder.open_spans()), ["a", "b", "c"]);
+    assert_eq!(names(recorder.tree().open_spans()), ["a", "b", "c"]);
+    recorder.clear();
+    drop(b);
+    assert_eq!(names(&recorder.open_spans()), ["a", "c"]);
+    drop((a, c));
+    assert!(recorder.open_spans().is_empty());
+    assert_eq!(names(&recorder.spans()), ["b", "a", "c"]);
+}
+
+// Waiting. The limits that a test is to reach are short; the others never pass, unless the test fails.
+
+const FOREVER: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(20);
+
+#[test]
+fn waits_for_a_span_that_ends_on_another_thread() {
+    let recorder = TraceRecorder::new();
+    let span = recorder.tracer("test").start("late");
+    let (looked, has_looked) = std::sync::mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // So the wait has begun, and found nothing.
+            has_looked.recv().unwrap();
+            drop(span);
+        });
+        let mut looks = 0;
+        let tree = recorder.wait_until(FOREVER, |tree| {
+            looks += 1;
+            looked.send(()).ok();
+            tree.open_spans().is_empty()
+        });
+        assert_eq!(tree.assert_single_trace().name(), "late");
+        assert!(looks <= 3, "it polls: {looks}");
+    });
+    // What holds already needs no time.
+    recorder.wait_until(Duration::ZERO, |tree| tree.find("late").is_some());
+    recorder.wait_until(Duration::MAX, |tree| tree.find("late").is_some());
+}
+
+#[test]
+fn a_condition_may_use_the_recorder() {
+    let recorder = TraceRecorder::new();
+    let tracer = recorder.tracer("test");
+    let tree = recorder.wait_until(FOREVER, |tree| {
+        tracer.in_span("looked", |_| {});
+        tree.find_all("looked").count() == 2
+    });
+    assert_eq!(tree.trace_count(), 2);
+    assert_eq!(recorder.spans().len(), 3);
+}
+
+/// What a wait says when its limit is over.
+fn panic_of(wait: impl FnOnce()) -> String {
+    *panic::catch_unwind(panic::AssertUnwindSafe(wait)).unwrap_err().downcast::<String>().unwrap()
+}
+
+#[test]
+fn a_wait_ends_with_its_limit_and_says_what_is_open() {
+    let recorder = TraceRecorder::new();
+    let tracer = recorder.tracer("test");
+    let open = tracer.start("open");
+    let message = panic_of(|| drop(recorder.wait_until(SHORT, |tree| tree.open_spans().is_empty())));
+    assert_eq!(message, "the condition does not hold within 20ms:\nstill open: open");
+    drop(open);
+
+    // Also where the tree changes all the time.
+    let message = panic_of(|| {
+        drop(recorder.wait_until(SHORT, |_| {
+            tracer.in_span("another", |_| {});
+            false
+        }));
+    });
+    assert!(message.starts_with("the condition does not hold within 20ms:\nopen "), "{message}");
+
+    let line = line!() + 1;
+    let wait = recorder.wait_until_async(SHORT, |_| false);
+    let message = panic_of(|| drop(futures::executor::block_on(wait)));
+    let place = format!("the condition does not hold within 20ms (waited for at {}:{line}:", file!());
+    assert!(message.starts_with(&place), "{message}");
+}
+
+#[test]
+fn a_future_waits_for_a_span_that_ends_in_another_task() {
+    let recorder = TraceRecorder::new();
+    let span = recorder.tracer("test").start("late");
+    let tree = futures::executor::block_on(async {
+        let wait = recorder.wait_until_async(FOREVER, |tree| tree.open_spans().is_empty());
+        // The first poll of `join` is the wait's, so it is pending when the span ends.
+        futures::join!(wait, async { drop(span) }).0
+    });
+    assert_eq!(tree.assert_single_trace().name(), "late");
+    let tree =
+        futures::executor::block_on(recorder.wait_until_async(Duration::ZERO, |tree| tree.find("late").is_some()));
+    assert_eq!(tree.trace_count(), 1);
+}
+
+/// A span may end on a thread that holds what the woken task's scheduler needs, so no lock is held then.
+#[test]
+fn wakers_may_use_the_recorder() {
+    struct Woken(TraceRecorder, AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.1.fetch_add(self.0.spans().len(), Ordering::Relaxed);
+        }
+    }
+
+    let recorder = TraceRecorder::new();
+    let span = recorder.tracer("test").start("late");
+    let woken = Arc::new(Woken(recorder.clone(), AtomicUsize::new(0)));
+    let waker = Waker::from(woken.clone());
+    let mut wait = Box::pin(recorder.wait_until_async(FOREVER, |tree| tree.open_spans().is_empty()));
+    for _ in 0..3 {
+        assert!(wait.as_mut().poll(&mut task::Context::from_waker(&waker)).is_pending());
+    }
+    drop(span);
+    assert_eq!(woken.1.load(Ordering::Relaxed), 1, "woken once, with the span in its place");
+    assert!(wait.as_mut().poll(&mut task::Context::from_waker(&waker)).is_ready());
 }
 
 #[test]
@@ -82,10 +228,12 @@ fn records_a_span_that_ends_while_a_panic_unwinds() {
 fn keeps_spans_after_a_shutdown() {
     let recorder = TraceRecorder::new();
     drop(recorder.tracer("test").start("before"));
+    let _open = recorder.tracer("test").start("open");
     recorder.provider().force_flush().unwrap();
     recorder.provider().shutdown().unwrap();
     drop(recorder.tracer("test").start("after"));
     assert_eq!(text(&recorder.tree()), "before");
+    assert!(recorder.open_spans().is_empty(), "no one is told when they end");
 }
 
 /// Records all spans, and samples those that are called so.
@@ -174,7 +322,7 @@ fn samples_everything_whatever_the_environment_says() {
     }
 }
 
-/// In a process of its own, as the other tests would see the global provider.
+/// In a process of its own, because the other tests would see the global provider.
 #[test]
 fn installs_itself_globally() {
     if in_own_process("installs_itself_globally", &[]) {

@@ -21,13 +21,14 @@ use super::{
 /// └─ notify [consumer] ~> order ×2, unrecorded 1.07ms
 /// ```
 ///
-/// After the name follow, where there is something to say: the kind, the status, the names of the spans that it links
-/// to (`unrecorded` for those not in the tree), what is known of a root's parent, and the duration. Roots are drawn
-/// one after another. Control characters in names and descriptions are escaped.
+/// After the name come, where there is something to say: the [label](Self::label), the kind, the status, the names of
+/// the spans that it links to (`unrecorded` for those not in the tree), why a root's parent is not in the tree, and the
+/// duration. Roots are drawn one after another. Control characters in names, labels and descriptions are escaped.
 ///
 /// - With [`durations`](Self::durations), siblings come in the order in which they started.
 /// - Without, in alphabetical order, which makes the drawing **deterministic**: the same spans draw the same text,
-///   whatever their ids, whenever they started or ended, in whatever order they were recorded. So it can be compared.
+///   whatever their ids, whenever they started or ended, in whatever order they were recorded. So a test can compare
+///   it.
 /// - [`folded`](Self::folded) draws equal siblings once.
 ///
 /// # Examples
@@ -48,17 +49,20 @@ use super::{
 /// └─ deliver ×198
 ///    └─ ack");
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[must_use = "this only describes a drawing: print it or make it a string"]
 pub struct TreeDisplay<'a> {
     tree: &'a TraceTree,
     durations: bool,
     folded: bool,
+    label: Option<&'a LabelOf<'a>>,
 }
+
+type LabelOf<'a> = dyn Fn(&SpanData) -> String + Sync + 'a;
 
 impl<'a> TreeDisplay<'a> {
     pub(super) const fn new(tree: &'a TraceTree) -> Self {
-        Self { tree, durations: true, folded: false }
+        Self { tree, durations: true, folded: false, label: None }
     }
 
     /// Whether each span's duration is drawn, and siblings in the order of their start: yes, unless told otherwise.
@@ -76,11 +80,47 @@ impl<'a> TreeDisplay<'a> {
         self.folded = folded;
         self
     }
+
+    /// What is drawn after each span's name: nothing, unless told otherwise. An empty label is not drawn.
+    ///
+    /// Use it to see which service a span is of, or whatever else a span knows of itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::testing::TraceRecorder;
+    /// use opentelemetry::trace::Tracer;
+    ///
+    /// let recorder = TraceRecorder::new();
+    /// let (shop, stock) = (recorder.tracer("shop"), recorder.tracer("stock"));
+    /// shop.in_span("order", |_| stock.in_span("reserve", |_| {}));
+    /// let drawing = recorder.tree().display()
+    ///     .durations(false)
+    ///     .label(&|span| format!("@{}", span.instrumentation_scope.name()))
+    ///     .to_string();
+    /// assert_eq!(drawing, "\
+    /// order @shop
+    /// └─ reserve @stock");
+    /// ```
+    pub const fn label(mut self, label: &'a (dyn Fn(&SpanData) -> String + Sync + 'a)) -> Self {
+        self.label = Some(label);
+        self
+    }
+}
+
+impl fmt::Debug for TreeDisplay<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TreeDisplay")
+            .field("tree", self.tree)
+            .field("durations", &self.durations)
+            .field("folded", &self.folded)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Display for TreeDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let forest = Forest::new(self.tree);
+        let forest = Forest::new(self.tree, self.label);
         let mut pending = self.lines((0..self.tree.roots().len()).collect(), &forest, 1, 0);
         // For each level down to the current line, whether it has siblings still to come.
         let mut open = Vec::new();
@@ -170,7 +210,7 @@ struct Forest<'a> {
 }
 
 impl<'a> Forest<'a> {
-    fn new(tree: &'a TraceTree) -> Self {
+    fn new(tree: &'a TraceTree, label: Option<&LabelOf<'_>>) -> Self {
         let mut nodes: Vec<_> = tree.roots().iter().collect();
         let mut first_child = Vec::new();
         while let Some(node) = nodes.get(first_child.len()) {
@@ -182,7 +222,12 @@ impl<'a> Forest<'a> {
             let key = (link.span_context.trace_id(), link.span_context.span_id());
             indices.get(&key).copied().flatten().map_or("unrecorded", |index| nodes[index].name())
         };
-        let labels = nodes.iter().map(|node| Label::new(node, name)).collect();
+        let open: HashMap<_, _> = tree.open_spans().iter().map(|span| (key(span), &*span.name)).collect();
+        let parent = |span: &SpanData| {
+            open.get(&(span.span_context.trace_id(), span.parent_span_id)).copied().unwrap_or_default()
+        };
+        let label = |node: &TraceNode| Label::new(node, label.map(|label| label(node.span())), name, parent);
+        let labels = nodes.iter().copied().map(label).collect();
         let shapes = Vec::new();
         let mut forest = Self { nodes, first_child, labels, shapes };
         forest.shapes = forest.shapes();
@@ -195,7 +240,7 @@ impl<'a> Forest<'a> {
     }
 
     /// Numbers the shapes: those of leaves first, then those of nodes above leaves only, and so on. Compares numbers
-    /// where the texts would do, as those of a deep tree are quadratic in its size.
+    /// and not texts, because the texts of a deep tree are quadratic in its size.
     fn shapes(&self) -> Vec<usize> {
         let mut heights = vec![0; self.nodes.len()];
         let mut levels = Vec::new();
@@ -235,7 +280,7 @@ impl<'a> Forest<'a> {
     }
 }
 
-/// What is drawn of a node alone. Apart, as the number of folded ones goes between.
+/// What is drawn of a node alone, in two parts, because the number of folded ones goes between them.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Label {
     name: String,
@@ -243,9 +288,17 @@ struct Label {
 }
 
 impl Label {
-    fn new<'a>(node: &TraceNode, name_of: impl Fn(&Link) -> &'a str) -> Self {
+    fn new<'a>(
+        node: &TraceNode,
+        label: Option<String>,
+        name_of: impl Fn(&Link) -> &'a str,
+        open_parent_of: impl Fn(&SpanData) -> &'a str,
+    ) -> Self {
         let span = node.span();
         let mut details = String::new();
+        if let Some(label) = label.filter(|label| !label.is_empty()) {
+            details.extend([" ", &one_line(&label)]);
+        }
         details.push_str(match span.span_kind {
             SpanKind::Client => " [client]",
             SpanKind::Server => " [server]",
@@ -259,7 +312,7 @@ impl Label {
             Status::Error { description } if description.is_empty() => details.push_str(" ERROR"),
             Status::Error { description } => details.extend([" ERROR: ", &one_line(description)]),
         }
-        // Counted and in alphabetical order, as the order of links is that of arrival, and may differ between runs.
+        // Counted and in alphabetical order, because links come in the order of arrival, which may differ between runs.
         let mut links = BTreeMap::new();
         for link in span.links.iter() {
             *links.entry(name_of(link)).or_insert(0) += 1;
@@ -272,16 +325,17 @@ impl Label {
             }
             separator = ", ";
         }
-        details.push_str(match node.parent() {
-            Parent::None | Parent::Recorded => "",
-            Parent::Remote => " (remote parent)",
-            Parent::Missing => " (parent not recorded)",
-        });
+        match node.parent() {
+            Parent::None | Parent::Recorded => {}
+            Parent::Remote => details.push_str(" (remote parent)"),
+            Parent::Open => details.extend([" (parent still open: ", &one_line(open_parent_of(span)), ")"]),
+            Parent::Missing => details.push_str(" (parent not recorded)"),
+        }
         Self { name: one_line(node.name()), details }
     }
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for char in text.chars() {
         if char.is_control() { line.extend(char.escape_default()) } else { line.push(char) }

@@ -1,7 +1,7 @@
 //! Record spans in memory and look at the traces that they form; check carriers.
 //!
 //! A context that is lost at a hop shows as a trace in pieces. [`TraceRecorder`] is a tracer provider that keeps its
-//! finished spans, [`TraceTree`] puts them together and draws them:
+//! spans, [`TraceTree`] puts them together and draws them:
 //!
 //! ```
 //! use ctxhop::testing::TraceRecorder;
@@ -22,14 +22,16 @@
 //! ship");
 //! ```
 //!
-//! So a test of a service says [`recorder.tree().assert_single_trace()`](TraceTree::assert_single_trace), or compares
-//! the drawing, which is the same in every run, with the expected one.
+//! So a test of a service calls [`recorder.tree().assert_single_trace()`](TraceTree::assert_single_trace), or compares
+//! the drawing, which is the same in every run, with the expected one. [`TraceRecorder::wait_until`] waits for spans
+//! that end later, and [`TraceRecorder::open_spans`] tells which spans something still holds.
 //!
-//! For a [`Carrier`](crate::carrier::Carrier) of your own there is [`carrier_contract`].
+//! [`carrier_contract`] checks a [`Carrier`](crate::carrier::Carrier) that you implement.
 
 mod carrier;
 mod drawing;
 mod recorder;
+mod store;
 mod tree;
 
 pub use carrier::{CarrierContract, carrier_contract};

@@ -1,28 +1,27 @@
 use std::{
     borrow::Cow,
-    fmt, mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    fmt,
+    future::poll_fn,
+    panic::Location,
+    time::{Duration, Instant},
 };
 
-use opentelemetry::{Context, global, trace::TracerProvider};
-use opentelemetry_sdk::{
-    error::OTelSdkResult,
-    trace::{Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanLimits, SpanProcessor, TracerProviderBuilder},
-};
+use opentelemetry::{global, trace::TracerProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanLimits, TracerProviderBuilder};
 
-use super::TraceTree;
+use super::{TraceTree, store::Store};
 
-/// A tracer provider that keeps its finished spans in memory.
+/// A tracer provider that keeps its spans in memory.
 ///
-/// Use it in tests, one recorder each: it sets no global, and so tests run in parallel without seeing each other's
-/// spans. Code that takes its tracer from the global provider needs [`install_global`](Self::install_global).
+/// Use it in tests, one recorder each. It sets no global, so tests run in parallel and do not see each other's spans.
+/// Code that takes its tracer from the global provider needs [`install_global`](Self::install_global).
 ///
 /// # Guarantees
 ///
-/// - A span is there as soon as it has ended, on whatever thread, also inside an executor and while a panic unwinds:
-///   there is no batch, no flush and no blocking.
-/// - A span that has not ended is not there: drop the context that holds it first.
+/// - A span is in [`spans`](Self::spans) as soon as it has ended, on whatever thread, also inside an executor and while
+///   a panic unwinds: there is no batch, no flush and no blocking.
+/// - Until then it is in [`open_spans`](Self::open_spans). A context that holds it keeps it open.
+///   [`wait_until`](Self::wait_until) waits for spans that end later.
 /// - Clones share the spans.
 ///
 /// # Examples
@@ -38,7 +37,7 @@ use super::TraceTree;
 #[derive(Clone)]
 pub struct TraceRecorder {
     provider: SdkTracerProvider,
-    finished: Finished,
+    store: Store,
 }
 
 impl TraceRecorder {
@@ -51,10 +50,10 @@ impl TraceRecorder {
         Self::with_provider(builder.with_sampler(Sampler::AlwaysOn).with_span_limits(SpanLimits::default()))
     }
 
-    /// Records the spans of a provider of your own making, next to what else it does with them.
+    /// Records the spans of a provider that you configure, beside whatever else that provider does with them.
     ///
     /// Use it for samplers, id generators, limits and exporters. Spans that the sampler does not sample are not kept.
-    /// The builder takes what it is not told from the `OTEL_*` environment variables.
+    /// The builder takes from the `OTEL_*` environment variables all that you do not set.
     ///
     /// # Examples
     ///
@@ -69,8 +68,8 @@ impl TraceRecorder {
     /// ```
     #[must_use]
     pub fn with_provider(builder: TracerProviderBuilder) -> Self {
-        let finished = Finished::default();
-        Self { provider: builder.with_span_processor(finished.clone()).build(), finished }
+        let store = Store::default();
+        Self { provider: builder.with_span_processor(store.clone()).build(), store }
     }
 
     /// A tracer whose spans are recorded here.
@@ -86,7 +85,7 @@ impl TraceRecorder {
 
     /// Makes this the global tracer provider.
     ///
-    /// It affects the whole process, all tests of a binary among it: give a test that calls it a binary of its own.
+    /// It affects the whole process, so all tests of a binary: give a test that calls it a binary of its own.
     ///
     /// # Examples
     ///
@@ -106,20 +105,126 @@ impl TraceRecorder {
     /// The spans finished so far, in the order in which they ended.
     #[must_use]
     pub fn spans(&self) -> Vec<SpanData> {
-        self.finished.lock().clone()
+        self.store.finished()
+    }
+
+    /// The spans that have started and not ended, in the order in which they started.
+    ///
+    /// Use it to find what keeps a span open: a test that asserts that there is none catches a long-lived task that
+    /// carries a request's context. Each span is as it was when it started: its name and attributes may have changed
+    /// since, and its end is not known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{prelude::*, testing::TraceRecorder};
+    /// use opentelemetry::{Context, trace::{TraceContextExt, Tracer}};
+    ///
+    /// let recorder = TraceRecorder::new();
+    /// let request = Context::new().with_span(recorder.tracer("shop").start("request"));
+    /// let callback = request.wrap_fn(|_: i32| {}); // holds the request's span until the callback goes
+    /// assert_eq!(recorder.open_spans()[0].name, "request");
+    ///
+    /// drop(callback);
+    /// assert!(recorder.open_spans().is_empty());
+    /// ```
+    #[must_use]
+    pub fn open_spans(&self) -> Vec<SpanData> {
+        self.store.open()
     }
 
     /// Forgets the spans finished so far, for all clones.
     pub fn clear(&self) {
-        let spans = mem::take(&mut *self.finished.lock());
-        drop(spans);
+        self.store.clear();
     }
 
     /// The tree, or forest, that the spans finished so far form.
     #[must_use]
     pub fn tree(&self) -> TraceTree {
-        TraceTree::new(self.spans())
+        self.store.tree()
     }
+
+    /// Blocks this thread until the condition holds, and returns the tree in which it holds.
+    ///
+    /// Use it where spans end later than the work that the test can wait for: a server ends its span after its client
+    /// has the response. It looks at the tree now, and again whenever a span starts or ends; it does not poll. The
+    /// usual condition is `|tree| tree.open_spans().is_empty()`, or `|tree| tree.find("ship").is_some()` for a span
+    /// that may not have started yet.
+    ///
+    /// # Panics
+    ///
+    /// When the condition does not hold within the limit. The message holds the drawing, and the spans still open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{thread, time::Duration};
+    ///
+    /// use ctxhop::testing::TraceRecorder;
+    /// use opentelemetry::trace::Tracer;
+    ///
+    /// let recorder = TraceRecorder::new();
+    /// let tracer = recorder.tracer("shop");
+    /// thread::spawn(move || tracer.in_span("ship", |_| {}));
+    /// let tree = recorder.wait_until(Duration::from_secs(10), |tree| tree.find("ship").is_some());
+    /// tree.assert_single_trace();
+    /// ```
+    #[track_caller]
+    pub fn wait_until(&self, limit: Duration, condition: impl FnMut(&TraceTree) -> bool) -> TraceTree {
+        self.store.wait(limit, condition).unwrap_or_else(|tree| out_of_time(limit, &tree, None))
+    }
+
+    /// Waits, without blocking the thread, until the condition holds, and returns the tree in which it holds.
+    ///
+    /// Use it as [`wait_until`](Self::wait_until), in asynchronous tests. It works on any executor: a thread of its own
+    /// keeps the limit, in real time, also where the executor's clock is paused. The limit begins with the first poll.
+    ///
+    /// # Panics
+    ///
+    /// When the condition does not hold within the limit. The message holds the drawing, the spans still open and the
+    /// place of this call.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any time; that ends its thread, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use ctxhop::testing::TraceRecorder;
+    /// use opentelemetry::trace::Tracer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let recorder = TraceRecorder::new();
+    /// let span = recorder.tracer("shop").start("ship");
+    /// tokio::spawn(async move { drop(span) });
+    /// let tree = recorder.wait_until_async(Duration::from_secs(10), |tree| tree.open_spans().is_empty()).await;
+    /// tree.assert_single_trace();
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn wait_until_async<F>(&self, limit: Duration, mut condition: F) -> impl Future<Output = TraceTree> + use<F>
+    where
+        F: FnMut(&TraceTree) -> bool,
+    {
+        let caller = Location::caller();
+        let store = self.store.clone();
+        async move {
+            let start = Instant::now();
+            let _timer = store.timer(limit);
+            let waited = poll_fn(|task| store.poll(start, limit, &mut condition, task.waker())).await;
+            waited.unwrap_or_else(|tree| out_of_time(limit, &tree, Some(caller)))
+        }
+    }
+}
+
+#[track_caller]
+fn out_of_time(limit: Duration, tree: &TraceTree, caller: Option<&Location<'_>>) -> ! {
+    let place = caller.map(|caller| format!(" (waited for at {caller})")).unwrap_or_default();
+    panic!("the condition does not hold within {limit:?}{place}:\n{}", tree.with_open_spans())
 }
 
 impl Default for TraceRecorder {
@@ -130,42 +235,6 @@ impl Default for TraceRecorder {
 
 impl fmt::Debug for TraceRecorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TraceRecorder").field("finished", &self.finished).finish_non_exhaustive()
-    }
-}
-
-/// A processor rather than an exporter: the SDK's simple processor blocks on its exporter, which panics when a span
-/// ends inside `futures::executor::block_on`, and its batching one has to be flushed.
-#[derive(Clone, Default)]
-struct Finished(Arc<Mutex<Vec<SpanData>>>);
-
-impl Finished {
-    /// A list of spans is whole at any time, and so a poisoned one is as good.
-    fn lock(&self) -> MutexGuard<'_, Vec<SpanData>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SpanProcessor for Finished {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() {
-            self.lock().push(span);
-        }
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Finished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} spans", self.lock().len())
+        f.debug_struct("TraceRecorder").field("spans", &self.store).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt, iter, mem, slice,
     sync::Arc,
 };
@@ -7,13 +7,13 @@ use std::{
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::trace::SpanData;
 
-use super::TreeDisplay;
+use super::{TreeDisplay, drawing::one_line};
 
-/// The tree that finished spans form; a forest, if they have several roots.
+/// The tree that finished spans form, or the forest if they have several roots.
 ///
-/// Use it in tests, to ask which spans belong together, and to see it: it [draws](Self::display) itself. Roots and
+/// Use it in tests, to ask which spans belong together and to see them: it [draws](Self::display) itself. Roots and
 /// children are in the order in which they started; of those that started at the same time, the first in `spans`
-/// comes first.
+/// comes first. [`open_spans`](Self::open_spans) lists the spans that have not ended; they are no part of the tree.
 ///
 /// # Guarantees
 ///
@@ -44,18 +44,23 @@ use super::TreeDisplay;
 #[derive(Clone)]
 pub struct TraceTree {
     roots: Arc<[TraceNode]>,
+    open: Arc<[SpanData]>,
     traces: usize,
 }
 
 impl TraceTree {
     /// Puts spans together, in whatever order they come.
     ///
-    /// Use it for spans that something else than a [`TraceRecorder`](super::TraceRecorder) has collected.
+    /// Use it for spans that something other than a [`TraceRecorder`](super::TraceRecorder) has collected.
     pub fn new(spans: impl IntoIterator<Item = SpanData>) -> Self {
+        Self::with_open(spans, Vec::new())
+    }
+
+    pub(super) fn with_open(spans: impl IntoIterator<Item = SpanData>, open: Vec<SpanData>) -> Self {
         let mut spans: Vec<_> = spans.into_iter().collect();
         spans.sort_by_key(|span| span.start_time);
         let traces: HashSet<_> = spans.iter().map(|span| span.span_context.trace_id()).collect();
-        let mut places = find_parents(&spans);
+        let mut places = find_parents(&spans, &open);
         let leaves_first = cut_cycles(&mut places);
 
         let mut children = vec![Vec::new(); spans.len()];
@@ -72,7 +77,7 @@ impl TraceTree {
                 node.children = taken;
             }
         }
-        Self { roots: nodes.into_iter().flatten().collect(), traces: traces.len() }
+        Self { roots: nodes.into_iter().flatten().collect(), open: open.into(), traces: traces.len() }
     }
 
     /// The spans without a recorded parent; each one's [`parent`](TraceNode::parent) says why.
@@ -87,6 +92,48 @@ impl TraceTree {
     #[must_use]
     pub const fn trace_count(&self) -> usize {
         self.traces
+    }
+
+    /// The roots of each trace, in the order in which their first roots started.
+    ///
+    /// Use it to look at each trace by itself. A trace that has more than one root is in pieces.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::testing::TraceRecorder;
+    /// use opentelemetry::trace::Tracer;
+    ///
+    /// let recorder = TraceRecorder::new();
+    /// let tracer = recorder.tracer("shop");
+    /// for order in ["order 1", "order 2"] {
+    ///     tracer.in_span(order, |_| tracer.in_span("ship", |_| {}));
+    /// }
+    /// for roots in recorder.tree().traces() {
+    ///     assert_eq!(roots[0].children()[0].name(), "ship");
+    /// }
+    /// ```
+    #[must_use]
+    pub fn traces(&self) -> Vec<Vec<&TraceNode>> {
+        let mut places = HashMap::new();
+        let mut traces = Vec::<Vec<_>>::with_capacity(self.traces);
+        for root in self.roots() {
+            let place = *places.entry(root.span.span_context.trace_id()).or_insert(traces.len());
+            if place == traces.len() {
+                traces.push(Vec::new());
+            }
+            traces[place].push(root);
+        }
+        traces
+    }
+
+    /// The spans that had started and not ended when the recorder made this tree, in the order in which they started.
+    ///
+    /// Each is as it was when it started; see [`TraceRecorder::open_spans`](super::TraceRecorder::open_spans). A tree
+    /// that is [made by hand](Self::new) knows of none.
+    #[must_use]
+    pub fn open_spans(&self) -> &[SpanData] {
+        &self.open
     }
 
     /// The first span of this name, top down and in order of start, which is the order of the default drawing.
@@ -106,8 +153,8 @@ impl TraceTree {
     ///
     /// # Panics
     ///
-    /// When there is no root, more than one, or one whose parent is [missing](Parent::Missing). The message holds the
-    /// drawing.
+    /// When there is no root, more than one, or one whose parent is [open](Parent::Open) or
+    /// [missing](Parent::Missing). The message holds the drawing, and the spans still open.
     ///
     /// # Examples
     ///
@@ -122,37 +169,99 @@ impl TraceTree {
     /// ```
     #[track_caller]
     pub fn assert_single_trace(&self) -> &TraceNode {
-        let traces = self.trace_count();
-        match self.roots() {
-            [] => panic!("expected a single trace, but there are no finished spans"),
-            [root] if root.parent == Parent::Missing => {
-                panic!("expected a single trace, but the parent of its root is missing:\n{self}")
+        self.assert_whole(1, "a single trace")[0]
+    }
+
+    /// Asserts that the spans are this many trees, each a trace of its own, and returns their roots in the order in
+    /// which they started.
+    ///
+    /// Use it where a test makes several requests. A root whose parent is remote is fine.
+    ///
+    /// # Panics
+    ///
+    /// When there are more or fewer traces, a trace has several roots, or the parent of a root is [open](Parent::Open)
+    /// or [missing](Parent::Missing). The message holds the drawing, and the spans still open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::testing::TraceRecorder;
+    /// use opentelemetry::trace::Tracer;
+    ///
+    /// let recorder = TraceRecorder::new();
+    /// let tracer = recorder.tracer("shop");
+    /// for order in ["order 1", "order 2"] {
+    ///     tracer.in_span(order, |_| tracer.in_span("ship", |_| {}));
+    /// }
+    /// let tree = recorder.tree();
+    /// assert_eq!(tree.assert_traces(2)[1].name(), "order 2");
+    /// ```
+    #[track_caller]
+    pub fn assert_traces(&self, traces: usize) -> Vec<&TraceNode> {
+        self.assert_whole(traces, &counted(traces, "trace"))
+    }
+
+    #[track_caller]
+    fn assert_whole(&self, traces: usize, expected: &str) -> Vec<&TraceNode> {
+        let fail = |found: &str| -> ! { panic!("expected {expected}, but {found}{}", self.with_open_spans()) };
+        let roots = self.roots.len();
+        if roots != traces || self.traces != traces {
+            match (roots, self.traces) {
+                (0, _) => fail("there are no finished spans\n"),
+                (1, _) => fail("there is 1 root:\n"),
+                (_, found) => fail(&format!("there are {roots} roots in {}:\n", counted(found, "trace"))),
             }
-            [root] => root,
-            roots => panic!("expected a single trace, but there are {} roots in {traces} traces:\n{self}", roots.len()),
         }
+        for root in self.roots() {
+            match root.parent {
+                Parent::Open => fail(&format!("the parent of the root {:?} is still open:\n", root.name())),
+                Parent::Missing => fail(&format!("the parent of the root {:?} is missing:\n", root.name())),
+                Parent::None | Parent::Recorded | Parent::Remote => {}
+            }
+        }
+        self.roots().iter().collect()
     }
 
     /// The tree as text, which [`TreeDisplay`] describes.
     pub const fn display(&self) -> TreeDisplay<'_> {
         TreeDisplay::new(self)
     }
+
+    /// The drawing for a panic's message.
+    pub(super) fn with_open_spans(&self) -> String {
+        let mut text = self.to_string();
+        if !self.open.is_empty() {
+            let mut names = BTreeMap::new();
+            for span in self.open.iter() {
+                *names.entry(one_line(&span.name)).or_insert(0) += 1;
+            }
+            let names = names.into_iter().map(|(name, n)| if n == 1 { name } else { format!("{name} ×{n}") });
+            let separator = if text.is_empty() { "" } else { "\n" };
+            text += &format!("{separator}still open: {}", names.collect::<Vec<_>>().join(", "));
+        }
+        text
+    }
 }
 
-/// As [`display()`](TraceTree::display).
+fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Like [`display()`](TraceTree::display).
 impl fmt::Display for TraceTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.display().fmt(f)
     }
 }
 
-/// Numbers only, as depth may be great: [`Display`](fmt::Display) shows the spans.
+/// Numbers only, because depth may be great: [`Display`](fmt::Display) shows the spans.
 impl fmt::Debug for TraceTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TraceTree")
             .field("traces", &self.traces)
             .field("roots", &self.roots.len())
             .field("spans", &top_down(&self.roots).count())
+            .field("open", &self.open.len())
             .finish()
     }
 }
@@ -205,7 +314,7 @@ impl fmt::Debug for TraceNode {
     }
 }
 
-/// Level by level, as the drop that the compiler would make overflows the stack on a deep trace.
+/// Level by level, because the compiler's own drop would overflow the stack on a deep trace.
 impl Drop for TraceNode {
     fn drop(&mut self) {
         let mut pending = mem::take(&mut self.children);
@@ -225,9 +334,13 @@ pub enum Parent {
     Recorded,
     /// It is in another process, and not recorded.
     Remote,
-    /// It is in this process, but not recorded: it has not ended yet, or is not sampled.
+    /// It is in this process, and has not ended yet: it is among the [open spans](TraceTree::open_spans).
+    Open,
+    /// It is in this process, but lost: it has neither ended nor is it open. It is not sampled, or another provider made
+    /// it, or [`clear`](super::TraceRecorder::clear) forgot it.
     ///
     /// Also where the ids make no tree: several recorded spans have the parent's id, or the span is its own ancestor.
+    /// A tree that is [made by hand](TraceTree::new) cannot tell open from lost, and says this for both.
     Missing,
 }
 
@@ -260,14 +373,17 @@ struct Place {
     why: Parent,
 }
 
-fn find_parents(spans: &[SpanData]) -> Vec<Place> {
+fn find_parents(spans: &[SpanData], open: &[SpanData]) -> Vec<Place> {
     let indices = index_by_key(spans.iter().map(key));
+    let open: HashSet<_> = open.iter().map(key).collect();
     let place = |span: &SpanData| {
         if span.parent_span_id == SpanId::INVALID {
             return Place { parent: None, why: Parent::None };
         }
-        match indices.get(&(span.span_context.trace_id(), span.parent_span_id)) {
+        let parent = (span.span_context.trace_id(), span.parent_span_id);
+        match indices.get(&parent) {
             Some(&Some(index)) => Place { parent: Some(index), why: Parent::Recorded },
+            None if open.contains(&parent) => Place { parent: None, why: Parent::Open },
             None if span.parent_span_is_remote => Place { parent: None, why: Parent::Remote },
             Some(None) | None => Place { parent: None, why: Parent::Missing },
         }
@@ -277,7 +393,7 @@ fn find_parents(spans: &[SpanData]) -> Vec<Place> {
 
 /// Makes roots of all spans on a cycle, and returns all indices, children before their parents.
 ///
-/// All of them, and not one per cycle, as any choice would depend on the order of the spans.
+/// All of them, and not one per cycle, because any choice would depend on the order of the spans.
 fn cut_cycles(places: &mut [Place]) -> Vec<usize> {
     let mut children = vec![0_usize; places.len()];
     for parent in places.iter().filter_map(|place| place.parent) {
