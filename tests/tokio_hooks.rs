@@ -1,5 +1,7 @@
 //! Bare spawns on runtimes with hooks. Built with `--cfg tokio_unstable` only.
 
+#![cfg(tokio_unstable)]
+
 mod support;
 
 use std::{
