@@ -2,7 +2,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bound;
+#[cfg(feature = "messaging")]
+mod conventions;
 mod snapshot;
+#[cfg(feature = "messaging")]
+mod trust;
 
 pub mod carrier;
 pub mod channel;
@@ -31,6 +35,9 @@ pub mod tracing;
 
 pub use bound::{Propagate, WithContext};
 pub use snapshot::{ContextExt, Snapshot, wrap};
+#[cfg(feature = "messaging")]
+#[cfg_attr(docsrs, doc(cfg(feature = "messaging")))]
+pub use trust::{BaggagePolicy, Trust};
 
 /// All of the crate's traits: `use ctxhop::prelude::*;`.
 ///

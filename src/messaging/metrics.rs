@@ -4,7 +4,9 @@ use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram, Meter},
 };
-use opentelemetry_semantic_conventions::metric::{
+
+use super::action::Action;
+use crate::conventions::{
     MESSAGING_CLIENT_CONSUMED_MESSAGES, MESSAGING_CLIENT_OPERATION_DURATION, MESSAGING_CLIENT_SENT_MESSAGES,
     MESSAGING_PROCESS_DURATION,
 };
@@ -46,19 +48,18 @@ impl Metrics {
         }
     }
 
-    pub(super) fn operation(&self, duration: Duration, attributes: &[KeyValue]) {
-        self.operation_duration.record(duration.as_secs_f64(), attributes);
-    }
-
-    pub(super) fn process(&self, duration: Duration, attributes: &[KeyValue]) {
-        self.process_duration.record(duration.as_secs_f64(), attributes);
-    }
-
-    pub(super) fn sent(&self, messages: u64, attributes: &[KeyValue]) {
-        self.sent.add(messages, attributes);
-    }
-
-    pub(super) fn consumed(&self, messages: u64, attributes: &[KeyValue]) {
-        self.consumed.add(messages, attributes);
+    /// `attributes` end with the operation's type, which only the duration of a client's operation has.
+    pub(super) fn record(&self, action: Action, duration: Duration, messages: u64, attributes: &[KeyValue]) {
+        let common = &attributes[..attributes.len() - 1];
+        match action {
+            Action::Send => self.sent.add(messages, common),
+            Action::Receive | Action::Process if messages > 0 => self.consumed.add(messages, common),
+            _ => {}
+        }
+        if let Action::Process = action {
+            self.process_duration.record(duration.as_secs_f64(), common);
+        } else {
+            self.operation_duration.record(duration.as_secs_f64(), attributes);
+        }
     }
 }

@@ -23,7 +23,7 @@
 //!
 //! // The consumer: the handler's span is linked to the producer's, and so is what the handler sends.
 //! orders.process(&headers).message_id("17").run_async(|| handle(&headers)).await?;
-//! orders.settle(Settlement::Ack).link_to(&headers).run_async(|| channel.ack()).await?;
+//! orders.settle(Settlement::Ack, &headers).run_async(|| channel.ack()).await?;
 //! # Ok(()) }
 //! ```
 //!
@@ -35,7 +35,8 @@
 //! | [`receive`](Destination::receive) | `receive orders` | `CLIENT` | links to each message's |
 //! | [`process`](Destination::process) | `process orders` | `CONSUMER` | links to the message's, or is its child, too |
 //! | [`process_batch`](Destination::process_batch) | `process orders` | `CONSUMER` | links to each message's |
-//! | [`settle`](Destination::settle) | `ack orders` | `CLIENT` | links to the message's, where asked for |
+//! | [`settle`](Destination::settle) | `ack orders` | `CLIENT` | links to the message's, or is its child, too |
+//! | [`settle_batch`](Destination::settle_batch) | `commit orders` | `CLIENT` | links to each message's |
 //!
 //! Of many links the SDK keeps as many as its limits say, 128 unless they are raised.
 //!
@@ -55,13 +56,28 @@
 //! let webhooks = Destination::new("aws_sqs", "webhooks").trust(Trust::LinkOnly).baggage(BaggagePolicy::Strip);
 //! ```
 
+mod action;
+mod classify;
 mod destination;
 mod metrics;
 mod operation;
 mod outcome;
 mod relation;
+mod report;
+mod running;
+mod settlement;
+mod span;
+mod target;
+mod telemetry;
+mod wording;
 
+pub use classify::{ByError, ByType, Classify, OnOk};
 pub use destination::Destination;
-pub use operation::{Operation, Running, Settlement};
-pub use outcome::{ByError, ByType, Classify, Failure, Outcome};
-pub use relation::{BaggagePolicy, Relation, Trust};
+pub use operation::Operation;
+pub use outcome::{Failure, Outcome};
+pub use relation::Relation;
+pub use report::Report;
+pub use running::Running;
+pub use settlement::Settlement;
+
+pub use crate::trust::{AllowedNames, BaggagePolicy, Trust};

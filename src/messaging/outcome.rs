@@ -1,11 +1,11 @@
-use std::{any::type_name, borrow::Cow, fmt, marker::PhantomData};
+use std::{any::type_name, borrow::Cow, fmt};
 
-/// Whether what an [`Operation`](super::Operation) ran has failed.
+/// Whether the result of the work in an [`Operation`](super::Operation) is a failure.
 ///
-/// A [`Result`] has, when it is an [`Err`]; nothing else has, also not an `Ok(Err(_))`, which is what a time limit or a
-/// spawned task makes of an error. So put the limit around the operation (`timeout(limit, operation.run_async(…))`), and
-/// flatten the result of a task inside. Implement it for a type of your own that says so in
-/// another way, a response with a status for instance.
+/// A [`Result`] is one when it is an [`Err`]. Nothing else is, not even an `Ok(Err(_))`, which a time limit or a spawned
+/// task makes of an error. So put the limit around the operation (`timeout(limit, operation.run_async(…))`), and flatten
+/// the result of a task inside. Where an `Ok` may be a failure too, use [`Operation::on_ok`](super::Operation::on_ok).
+/// Implement this trait for a type of your own that says so in another way, for instance a response with a status.
 ///
 /// # Examples
 ///
@@ -24,29 +24,29 @@ use std::{any::type_name, borrow::Cow, fmt, marker::PhantomData};
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "whether a `{Self}` is a failure is not known",
-    note = "have the work return a `Result`, an `Option` or `()`, or implement `Outcome`"
+    message = "nothing says whether a `{Self}` is a failure",
+    note = "let the work return a `Result`, an `Option` or `()`, or implement `Outcome`"
 )]
 pub trait Outcome {
-    /// The failure, if it is one.
+    /// The failure, if this is one.
     fn failure(&self) -> Option<Failure>;
 }
 
-/// The `error.type` is the name of the error's type, the description what it displays.
+/// The `error.type` is the name of the error's type. The description is what the error displays.
 impl<T, E: fmt::Display> Outcome for Result<T, E> {
     fn failure(&self) -> Option<Failure> {
         self.as_ref().err().map(|error| Failure::new(type_name::<E>(), error.to_string()))
     }
 }
 
-/// What returns is no failure.
+/// Work that returns has not failed.
 impl Outcome for () {
     fn failure(&self) -> Option<Failure> {
         None
     }
 }
 
-/// To find nothing is no failure.
+/// Finding nothing is no failure.
 impl<T> Outcome for Option<T> {
     fn failure(&self) -> Option<Failure> {
         None
@@ -61,57 +61,23 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with its `error.type`, of which there should be few in all, as it is an attribute of metrics, and its
-    /// description, which is the status of the span.
+    /// A failure with its `error.type` and its description.
+    ///
+    /// The type is an attribute of spans and metrics: keep to few values in all. The description is the status of the span.
     #[must_use]
     pub fn new(error_type: impl Into<Cow<'static, str>>, description: impl Into<Cow<'static, str>>) -> Self {
         Self { error_type: error_type.into(), description: description.into() }
     }
-}
 
-/// Tells failure from success: [`ByType`] or [`ByError`].
-pub trait Classify<R> {
-    /// The failure, if it is one.
-    fn classify(self, outcome: &R) -> Option<Failure>;
-}
-
-/// As [`Outcome`] says. This is the default.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ByType;
-
-impl<R: Outcome> Classify<R> for ByType {
-    fn classify(self, outcome: &R) -> Option<Failure> {
-        outcome.failure()
+    /// The `error.type`.
+    #[must_use]
+    pub fn error_type(&self) -> &str {
+        &self.error_type
     }
-}
 
-/// A [`Result`], with an `error.type` of the caller's choice. Made by
-/// [`Operation::error_type`](super::Operation::error_type).
-pub struct ByError<F, E, S> {
-    error_type: F,
-    signature: PhantomData<fn(&E) -> S>,
-}
-
-impl<F, E, S> ByError<F, E, S> {
-    pub(super) const fn new(error_type: F) -> Self {
-        Self { error_type, signature: PhantomData }
-    }
-}
-
-impl<T, E, F, S> Classify<Result<T, E>> for ByError<F, E, S>
-where
-    E: fmt::Display,
-    F: FnOnce(&E) -> S,
-    S: Into<Cow<'static, str>>,
-{
-    fn classify(self, outcome: &Result<T, E>) -> Option<Failure> {
-        let error = outcome.as_ref().err()?;
-        Some(Failure::new((self.error_type)(error), error.to_string()))
-    }
-}
-
-impl<F, E, S> fmt::Debug for ByError<F, E, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ByError").finish_non_exhaustive()
+    /// What the span's status says.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.description
     }
 }

@@ -1,97 +1,41 @@
-use std::sync::Arc;
-
 use opentelemetry::{
     Context,
     baggage::{Baggage, BaggageExt},
     trace::{Link, SpanContext, TraceContextExt},
 };
 
-/// Whose child the span of a `process` is. It always links to the message's creation context as well.
+use crate::Trust;
+
+/// Whose child a message's span is: the span of its `process`, and of its `settle`.
 ///
-/// A [`process_batch`](super::Destination::process_batch) is never the child of a message, as there are many.
+/// The span always links to the message's creation context as well. A span on many messages, as of
+/// [`process_batch`](super::Destination::process_batch), is never the child of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Relation {
-    /// As the conventions have it: of the span that is current here, or, if there is none, of the message.
+    /// What the conventions say: the current span's, or the message's if no span is current.
     #[default]
     Auto,
-    /// Of the message, whatever is current here; then the span links to what is current. So a trace goes on through a
+    /// The message's, even if a span is current; then the span links to the current one. So a trace goes on through a
     /// worker that has a span of its own.
     ///
-    /// If the message has no creation context, as [`Auto`](Self::Auto).
+    /// If the message has no creation context, this is the same as [`Auto`](Self::Auto).
     Parent,
-    /// Never of the message: of the span that is current here, or a new root.
+    /// Never the message's: the current span's, or nobody's.
     Link,
 }
 
-/// What a sender may do to the traces of those who process its messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Trust {
-    /// It may be the parent, as [`Relation`] says, and with that decides on sampling.
-    #[default]
-    Continue,
-    /// It is only linked to: the span is a child of what is current here, or a new root, whatever [`Relation`] says.
-    LinkOnly,
-    /// What it says of its trace and baggage is not looked at.
-    Ignore,
-}
-
-/// Which baggage of a message reaches its handler, and from there whatever the handler calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BaggagePolicy {
-    /// All of it, within the limits of [`carrier::extract`](crate::carrier::extract).
-    #[default]
-    Keep,
-    /// None.
-    Strip,
-    /// The members of these names. See [`allow`](Self::allow).
-    Allow(Arc<[String]>),
-}
-
-impl BaggagePolicy {
-    /// Lets these members pass, and no others.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use ctxhop::messaging::{BaggagePolicy, Destination};
-    ///
-    /// let orders = Destination::new("rabbitmq", "orders").baggage(BaggagePolicy::allow(["tenant", "locale"]));
-    /// ```
-    #[must_use]
-    pub fn allow<I>(names: I) -> Self
-    where
-        I: IntoIterator<Item: Into<String>>,
-    {
-        Self::Allow(names.into_iter().map(Into::into).collect())
-    }
-
-    pub(super) fn apply(&self, cx: Context) -> Context {
-        match self {
-            Self::Keep => cx,
-            _ if cx.baggage().is_empty() => cx,
-            Self::Strip => cx.with_cleared_baggage(),
-            Self::Allow(names) => {
-                let mut allowed = Baggage::new();
-                copy(cx.baggage(), &mut allowed, |name| names.iter().any(|allowed| allowed == name));
-                cx.with_baggage(allowed)
-            }
-        }
-    }
-}
-
-/// What a message is processed in.
+/// Where the span of a message belongs.
+#[derive(Clone)]
 pub(super) struct Origin {
-    /// The context that the span is started in.
+    /// The context that the span starts in.
     pub(super) base: Context,
-    /// The message's own, and what the span is not a child of although it might be.
+    /// To the message's creation context, and to the current span if the message's is the parent.
     pub(super) links: Vec<Link>,
 }
 
 impl Origin {
-    /// `message` is what the message says, already without what the policies refuse.
+    /// `message` is what the message says, without what the policies refuse.
     pub(super) fn new(ambient: Context, message: Context, relation: Relation, trust: Trust) -> Self {
         let creation = valid(&message);
         let current = valid(&ambient);
@@ -115,6 +59,11 @@ impl Origin {
         let links = creation.into_iter().chain(current.filter(|_| by_message)).map(Link::with_context);
         Self { base, links: links.collect() }
     }
+
+    /// Of many messages none is the parent, and none brings its baggage: the links are all that they give.
+    pub(super) fn of_many(ambient: Context) -> Self {
+        Self::new(ambient, Context::new(), Relation::Link, Trust::LinkOnly)
+    }
 }
 
 /// The span of a context, if it has a valid one.
@@ -123,20 +72,16 @@ pub(super) fn valid(cx: &Context) -> Option<SpanContext> {
     Some(span.span_context()).filter(|span_context| span_context.is_valid()).cloned()
 }
 
-/// Of two members of one name, that of `cx` stays: it is ours.
+/// Adds the message's baggage. Of two members with one name, that of `cx` stays: it is ours.
 fn with_baggage_of(cx: Context, message: &Context) -> Context {
     if message.baggage().is_empty() {
         return cx;
     }
-    let ours = cx.baggage();
     let mut baggage = Baggage::new();
-    copy(ours, &mut baggage, |_| true);
-    copy(message.baggage(), &mut baggage, |name| ours.get(name).is_none());
-    cx.with_baggage(baggage)
-}
-
-fn copy(from: &Baggage, to: &mut Baggage, which: impl Fn(&str) -> bool) {
-    for (name, (value, metadata)) in from.iter().filter(|(name, _)| which(name.as_str())) {
-        to.insert_with_metadata(name.clone(), value.clone(), metadata.as_str());
+    let ours = cx.baggage();
+    let theirs = message.baggage().iter().filter(|(name, _)| ours.get(name.as_str()).is_none());
+    for (name, (value, metadata)) in ours.iter().chain(theirs) {
+        baggage.insert_with_metadata(name.clone(), value.clone(), metadata.as_str());
     }
+    cx.with_baggage(baggage)
 }

@@ -170,7 +170,7 @@ impl<T> Consumer<T> {
     /// publisher.try_publish("two apples").unwrap();
     ///
     /// let delivery = consumer.try_recv().unwrap();
-    /// consumer.destination().settle(Settlement::Ack).link_to(&delivery.headers).run(|| delivery.ack());
+    /// consumer.destination().settle(Settlement::Ack, &delivery.headers).run(|| delivery.ack());
     /// ```
     #[must_use]
     pub fn destination(&self) -> &Destination {

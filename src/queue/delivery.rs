@@ -72,10 +72,9 @@ impl<T> Delivery<T> {
     pub fn process(&mut self) -> Operation {
         let envelope = self.envelope.as_ref().expect(SETTLED);
         let operation = self.shared.destination.process(&envelope.message.message);
-        let count = operation.delivery_count_attribute(envelope.deliveries);
         let waited = operation.began().saturating_duration_since(envelope.since);
         let waited = KeyValue::new(TIME_IN_QUEUE, waited.as_secs_f64());
-        let operation = operation.attributes([count, waited]);
+        let operation = operation.delivery_count(envelope.deliveries).attributes([waited]);
         let Some(attempt) = operation.span_context() else { return operation };
         let earlier = envelope.message.attempt.as_deref();
         match self.attempt.replace(attempt).or_else(|| earlier.cloned()) {

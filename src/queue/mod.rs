@@ -116,6 +116,6 @@ pub fn unbounded<T>(destination: Destination) -> (Publisher<T>, Consumer<T>) {
 }
 
 fn new<T>(destination: Destination, capacity: Option<usize>) -> (Publisher<T>, Consumer<T>) {
-    let shared = Arc::new(Shared { destination: destination.without_operation_name(), store: Store::new(capacity) });
+    let shared = Arc::new(Shared { destination: destination.operation_name(None), store: Store::new(capacity) });
     (Publisher::new(Arc::clone(&shared)), Consumer::new(shared))
 }

@@ -48,9 +48,9 @@ impl<T> Shared<T> {
         if envelopes.is_empty() {
             return;
         }
-        let discard = self.destination.settle(Settlement::Other("discard")).batch(envelopes.len() as u64);
-        let linked = envelopes.iter().take(LINKS);
-        let discard = linked.fold(discard, |discard, envelope| discard.link_to(&envelope.message.message));
+        let linked = envelopes.iter().take(LINKS).map(|envelope| &envelope.message.message);
+        let discard = self.destination.settle_batch(Settlement::Other("discard"), linked);
+        let discard = discard.batch(envelopes.len() as u64);
         let _ = discard.error_type(|_: &&str| "no_consumer").run(|| {
             drop(envelopes);
             Err::<(), _>("no consumer is left")

@@ -158,7 +158,7 @@ fn each_operation_may_have_a_name_of_its_own() {
     let poll = rig.orders.operation_name("poll");
     poll.receive(&[traced()]).run(|| ());
     poll.operation_name("take").receive(&[traced()]).run(|| ());
-    rig.orders.operation_name("commit").settle(Settlement::Ack).run(|| ());
+    rig.orders.operation_name("commit").settle(Settlement::Ack, &Headers::new()).run(|| ());
     rig.orders.receive(&[traced()]).run(|| ());
     let names: Vec<_> = rig.recorder.spans().into_iter().map(|span| span.name).collect();
     assert_eq!(names, ["poll orders", "take orders", "commit orders", "receive orders"]);

@@ -305,15 +305,32 @@ fn named() {
 #[test]
 fn settle() {
     check(
-        |orders| orders.settle(Settlement::Ack).link_to(&traced()),
+        |orders| orders.settle(Settlement::Ack, &traced()),
         &Expected {
             name: "ack orders",
             kind: SpanKind::Client,
             attributes: "destination.name=orders ERROR operation.name=ack operation.type=settle system=rabbitmq",
             links: &[CREATION],
-            parent: SpanId::INVALID,
+            parent: CREATION,
             metrics: &[
                 "messaging.client.operation.duration=1{destination.name=orders ERROR operation.name=ack operation.type=settle system=rabbitmq}",
+            ],
+        },
+    );
+}
+
+#[test]
+fn settle_batch() {
+    check(
+        |orders| orders.settle_batch(Settlement::Other("commit"), &[traced(), Headers::new(), traced()]),
+        &Expected {
+            name: "commit orders",
+            kind: SpanKind::Client,
+            attributes: "batch.message_count=3 destination.name=orders ERROR operation.name=commit operation.type=settle system=rabbitmq",
+            links: &[CREATION, CREATION],
+            parent: SpanId::INVALID,
+            metrics: &[
+                "messaging.client.operation.duration=1{destination.name=orders ERROR operation.name=commit operation.type=settle system=rabbitmq}",
             ],
         },
     );
@@ -404,18 +421,18 @@ fn messages() {
 #[test]
 fn settlements() {
     let rig = Rig::new();
-    for settlement in [Settlement::Ack, Settlement::Nack, Settlement::Reject, Settlement::Other("commit")] {
-        rig.orders.settle(settlement).run(|| ());
+    for settlement in [Settlement::Ack, Settlement::Retry, Settlement::Reject, Settlement::Other("commit")] {
+        rig.orders.settle(settlement, &Headers::new()).run(|| ());
     }
     let names: Vec<_> = rig.recorder.spans().into_iter().map(|span| span.name).collect();
-    assert_eq!(names, ["ack orders", "nack orders", "reject orders", "commit orders"]);
+    assert_eq!(names, ["ack orders", "retry orders", "reject orders", "commit orders"]);
 }
 
 #[test]
 fn a_second_attempt_is_linked_to_the_first() {
     let rig = Rig::new();
     let first = rig.orders.process(&traced()).delivery_count(1);
-    let attempt = first.context().span().span_context().clone();
+    let attempt = first.span_context().unwrap();
     first.run(|| Err::<(), _>(NoApples)).unwrap_err();
     let previous = [KeyValue::new("retry.link", "previous_attempt")];
     rig.orders.process(&traced()).delivery_count(2).link_with(attempt.clone(), previous).run(|| ());

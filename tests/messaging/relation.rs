@@ -198,7 +198,7 @@ fn a_reply_is_in_the_trace_of_the_message() {
     rig.orders.send(&mut message).run(|| ());
     rig.orders.process(&message).run(|| {
         replies.send(&mut reply).run(|| ());
-        rig.orders.settle(Settlement::Ack).run(|| ());
+        rig.orders.settle(Settlement::Ack, &Headers::new()).run(|| ());
     });
     replies.process(&reply).run(|| ());
     let tree = rig.recorder.tree();

@@ -1,0 +1,132 @@
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Link, SpanContext},
+};
+
+use super::Destination;
+use crate::{
+    Snapshot,
+    carrier::{Carrier, Rejected},
+    messaging::{Operation, action::Action, relation::valid, span::Start},
+};
+
+/// Sending.
+impl Destination {
+    /// Sends a message: a `PRODUCER` span, whose context goes into the message at this call.
+    ///
+    /// If the message has a creation context, by [`create`](Self::create) or by the user, the message keeps it. Then the
+    /// span links to it, and the span's kind is `CLIENT`. So a message that is sent again, or forwarded, does not grow.
+    ///
+    /// If there is no span, for instance because telemetry is suppressed, the current context goes into the message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    ///
+    /// # async fn publish(_: Headers, _: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn f() -> Result<(), std::io::Error> {
+    /// let orders = Destination::new("rabbitmq", "orders");
+    ///
+    /// let mut headers = Headers::new();
+    /// orders.send(&mut headers).message_id("17").run_async(|| publish(headers, "two apples")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send(&self, message: &mut impl Carrier) -> Operation {
+        let ambient = Context::capture();
+        let creation = self.creation(message);
+        let creates = creation.is_none();
+        let links = creation.into_iter().map(Link::with_context).collect();
+        let operation = self.start(Start { creates, ..Start::new(Action::Send, ambient, links) });
+        if creates {
+            self.target.telemetry().inject(operation.context(), message);
+        }
+        operation
+    }
+
+    /// Sends messages in one go: one span, with the number of messages.
+    ///
+    /// Messages that have a creation context keep it, and the span links to it; the others get the span's. To give each
+    /// message its own, call [`create`](Self::create) for each before. If there are no messages, there is no span, and
+    /// nothing is counted.
+    pub fn send_batch<'a, C>(&self, messages: impl IntoIterator<Item = &'a mut C>) -> Operation
+    where
+        C: Carrier + 'a,
+    {
+        self.send_batch_with(messages, |_| [])
+    }
+
+    /// Like [`send_batch`](Self::send_batch), with attributes for each message that has a creation context: they go on its
+    /// link.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{carrier::Headers, messaging::Destination};
+    /// use opentelemetry::KeyValue;
+    ///
+    /// # let orders = Destination::new("rabbitmq", "orders");
+    /// let mut batch = [("id", "17"), ("id", "18")].map(|header| Headers::from_iter([header]));
+    /// for message in &mut batch {
+    ///     orders.create(message).run(|| ());
+    /// }
+    /// orders
+    ///     .send_batch_with(&mut batch, |message| {
+    ///         message.get("id").map(|id| KeyValue::new("messaging.message.id", id.to_owned()))
+    ///     })
+    ///     .run(|| ());
+    /// ```
+    pub fn send_batch_with<'a, C, A>(
+        &self,
+        messages: impl IntoIterator<Item = &'a mut C>,
+        mut attributes: impl FnMut(&C) -> A,
+    ) -> Operation
+    where
+        C: Carrier + 'a,
+        A: IntoIterator<Item = KeyValue>,
+    {
+        let ambient = Context::capture();
+        let mut count = 0;
+        let mut links = Vec::new();
+        let mut bare = Vec::new();
+        for message in messages {
+            count += 1;
+            match self.creation(message) {
+                Some(creation) => links.push(Link::new(creation, attributes(message).into_iter().collect(), 0)),
+                None => bare.push(message),
+            }
+        }
+        if count == 0 {
+            return self.none(Action::Send, ambient);
+        }
+        let start = Start { creates: !bare.is_empty(), batch: Some(count), ..Start::new(Action::Send, ambient, links) };
+        let operation = self.start(start);
+        for message in bare {
+            self.target.telemetry().inject(operation.context(), message);
+        }
+        operation
+    }
+
+    /// Creates a message that is sent later, or in a batch: a `PRODUCER` span, whose context goes into the message at
+    /// this call.
+    ///
+    /// If the message has a creation context, the message keeps it, and there is no span.
+    pub fn create(&self, message: &mut impl Carrier) -> Operation {
+        let ambient = Context::capture();
+        if self.creation(message).is_some() {
+            return self.none(Action::Create, ambient);
+        }
+        let start = Start { creates: true, ..Start::new(Action::Create, ambient, Vec::new()) };
+        let operation = self.start(start);
+        self.target.telemetry().inject(operation.context(), message);
+        operation
+    }
+
+    /// The creation context of a message that is about to be sent, if it has one. Mostly the message has not even headers.
+    fn creation(&self, message: &impl Carrier) -> Option<SpanContext> {
+        message.keys().next()?;
+        let said = self.target.telemetry().try_extract(message);
+        valid(&said.unwrap_or_else(Rejected::into_context))
+    }
+}

@@ -1,0 +1,304 @@
+use std::{
+    fmt, mem,
+    time::{Duration, Instant, SystemTime},
+};
+
+use opentelemetry::{
+    Context, KeyValue, StringValue,
+    trace::{Link, Span, SpanContext, SpanRef, Status, TraceContextExt, Tracer},
+};
+
+use super::{Failure, action::Action, relation::valid, target::Target};
+use crate::{
+    carrier::{Carrier, Rejected},
+    conventions::{
+        CANCELLED, CONTEXT_REJECTED, ERROR_TYPE, MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_DESTINATION_PARTITION_ID,
+        PANIC, REASON,
+    },
+};
+
+/// What an operation starts with.
+pub(super) struct Start {
+    pub(super) action: Action,
+    /// The span's context becomes a creation context.
+    pub(super) creates: bool,
+    /// What the span is started in.
+    pub(super) base: Context,
+    pub(super) links: Vec<Link>,
+    /// How many messages it is on, if it is a batch.
+    pub(super) batch: Option<u64>,
+    pub(super) delivery_count: Option<u64>,
+    /// When it began, if not now.
+    pub(super) since: Option<SystemTime>,
+}
+
+impl Start {
+    pub(super) const fn new(action: Action, base: Context, links: Vec<Link>) -> Self {
+        Self { action, creates: false, base, links, batch: None, delivery_count: None, since: None }
+    }
+}
+
+/// A measured operation with its span, until it ends: at once, or when it is dropped.
+pub(super) struct Open {
+    target: Target,
+    action: Action,
+    pub(super) context: Context,
+    /// There is something to end, still.
+    live: bool,
+    /// The context's span is the operation's, not an outer one.
+    own_span: bool,
+    recording: bool,
+    measured: bool,
+    /// It has been run, or is a future to be.
+    pub(super) attempted: bool,
+    /// The messages are counted elsewhere.
+    pub(super) counted: bool,
+    /// Inside of `run`, to tell a panic from being dropped.
+    pub(super) running: bool,
+    pub(super) messages: u64,
+    partition: Option<StringValue>,
+    started: Started,
+    /// Keys that the span has from its start, beside those of the wording.
+    batch: bool,
+    delivery_count: bool,
+    /// What the span gets at its end: at once, and each key once.
+    said: Vec<KeyValue>,
+}
+
+impl Open {
+    /// Starts it, now.
+    pub(super) fn start(target: &Target, start: Start) -> Self {
+        let Start { action, creates, base, links, batch, delivery_count, since } = start;
+        let started = Started::new(since);
+        let wording = target.wording(action);
+        let mut attributes = target.span_attributes(&wording, 2);
+        // Samplers see what is there from the start.
+        attributes.extend(batch.map(|count| KeyValue::new(MESSAGING_BATCH_MESSAGE_COUNT, integer(count))));
+        let count = delivery_count.map(|count| KeyValue::new(target.facts().delivery_count.clone(), integer(count)));
+        attributes.extend(count);
+        let tracer = target.telemetry().tracer();
+        let builder = tracer
+            .span_builder(wording.span_name.clone())
+            .with_kind(action.kind(creates))
+            .with_start_time(started.time)
+            .with_attributes(attributes)
+            .with_links(links);
+        let measured = !base.is_telemetry_suppressed();
+        let span = tracer.build_with_context(builder, &base);
+        // A span that is none must not take the place of the outer one: the context would stop flowing. A no-op tracer's
+        // span has the parent's span context.
+        let own_span =
+            span.span_context().is_valid() && span.span_context().span_id() != base.span().span_context().span_id();
+        let recording = own_span && span.is_recording();
+        Self {
+            target: target.clone(),
+            action,
+            context: if own_span { base.with_span(span) } else { base },
+            live: true,
+            own_span,
+            recording,
+            measured,
+            attempted: false,
+            counted: false,
+            running: false,
+            messages: batch.unwrap_or(1),
+            partition: None,
+            started,
+            batch: batch.is_some(),
+            delivery_count: delivery_count.is_some(),
+            said: Vec::new(),
+        }
+    }
+
+    /// An operation that leaves no trace. Its work runs in the outer context.
+    pub(super) fn none(target: &Target, action: Action, context: Context) -> Self {
+        Self {
+            target: target.clone(),
+            action,
+            context,
+            live: false,
+            own_span: false,
+            recording: false,
+            measured: false,
+            attempted: false,
+            counted: false,
+            running: false,
+            messages: 0,
+            partition: None,
+            started: Started::new(None),
+            batch: false,
+            delivery_count: false,
+            said: Vec::new(),
+        }
+    }
+
+    /// When it began.
+    pub(super) const fn began(&self) -> Instant {
+        self.started.clock
+    }
+
+    /// The identity of its own span, if it has one.
+    pub(super) fn span_context(&self) -> Option<SpanContext> {
+        self.own_span.then(|| self.context.span().span_context().clone())
+    }
+
+    /// Its own span, if that records.
+    fn recording(&self) -> Option<SpanRef<'_>> {
+        self.recording.then(|| self.context.span())
+    }
+
+    /// Has the span say this at its end, if it records. The last of several values of a key counts.
+    pub(super) fn say(&mut self, attribute: impl FnOnce() -> KeyValue) {
+        if self.recording {
+            self.said.push(attribute());
+        }
+    }
+
+    pub(super) fn say_all(&mut self, attributes: impl IntoIterator<Item = KeyValue>) {
+        if self.recording {
+            self.said.extend(attributes);
+        }
+    }
+
+    pub(super) fn delivery_count(&mut self, count: u64) {
+        if self.recording {
+            self.said.push(KeyValue::new(self.target.facts().delivery_count.clone(), integer(count)));
+        }
+    }
+
+    /// Also for the metrics. The destination's own partition, if it has one, stays.
+    pub(super) fn partition(&mut self, id: StringValue) {
+        if self.target.facts().partition.is_none() {
+            self.say(|| KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, id.clone()));
+            self.partition = Some(id);
+        }
+    }
+
+    pub(super) fn link(&self, span_context: SpanContext, attributes: impl IntoIterator<Item = KeyValue>) {
+        if let Some(span) = self.recording() {
+            span.add_link(span_context, attributes.into_iter().collect());
+        }
+    }
+
+    pub(super) fn link_to(&self, message: &impl Carrier) {
+        if !self.recording {
+            return;
+        }
+        if let Some(creation) = valid(&self.target.read(message).0) {
+            self.link(creation, []);
+        }
+    }
+
+    /// An event for each message whose headers are of no use.
+    pub(super) fn add_rejected(&self, rejected: impl IntoIterator<Item = Rejected>) {
+        let Some(span) = self.recording() else { return };
+        for rejected in rejected {
+            span.add_event(CONTEXT_REJECTED, vec![KeyValue::new(REASON, rejected.to_string())]);
+        }
+    }
+
+    pub(super) fn end(&mut self, failure: Option<Failure>) {
+        let context = mem::take(&mut self.context);
+        if !mem::replace(&mut self.live, false) {
+            return;
+        }
+        let duration = self.started.elapsed();
+        if self.recording {
+            let span = context.span();
+            self.tell(&span, failure.as_ref());
+            span.end_with_timestamp(self.started.time.checked_add(duration).unwrap_or_else(SystemTime::now));
+        } else if self.own_span {
+            context.span().end();
+        }
+        drop(context);
+        if self.measured && self.attempted {
+            self.measure(duration, failure);
+        }
+    }
+
+    fn tell(&mut self, span: &SpanRef<'_>, failure: Option<&Failure>) {
+        let mut said = mem::take(&mut self.said);
+        said.extend(failure.map(|failure| KeyValue::new(ERROR_TYPE, failure.error_type.clone())));
+        if !said.is_empty() {
+            let is_new = |at: usize| {
+                let key = &said[at].key;
+                !(self.batch && key.as_str() == MESSAGING_BATCH_MESSAGE_COUNT
+                    || self.delivery_count && *key == self.target.facts().delivery_count
+                    || self.target.says(self.action, key)
+                    || said[at + 1..].iter().any(|later| later.key == *key))
+            };
+            let mut is_new: Vec<_> = (0..said.len()).map(is_new).rev().collect();
+            said.retain(|_| is_new.pop().unwrap_or(true));
+            span.set_attributes(said);
+        }
+        if let Some(failure) = failure {
+            span.set_status(Status::error(failure.description.clone()));
+        }
+    }
+
+    fn measure(&self, duration: Duration, failure: Option<Failure>) {
+        let wording = self.target.wording(self.action);
+        let mut owned;
+        let mut attributes = &wording.metrics[..];
+        if self.partition.is_some() || failure.is_some() {
+            let (operation_type, common) = attributes.split_last().expect("the operation's type is always there");
+            owned = Vec::with_capacity(attributes.len() + 2);
+            owned.extend_from_slice(common);
+            let partition = self.partition.clone();
+            owned.extend(partition.map(|partition| KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, partition)));
+            owned.extend(failure.map(|failure| KeyValue::new(ERROR_TYPE, failure.error_type)));
+            owned.push(operation_type.clone());
+            attributes = &owned;
+        }
+        let counted = if self.counted { 0 } else { self.messages };
+        self.target.telemetry().metrics().record(self.action, duration, counted, attributes);
+    }
+
+    pub(super) fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("operation", &self.target.name_of(self.action))
+            .field("destination", &self.target)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.live {
+            self.end(Some(if self.running { panicked() } else { Failure::new(CANCELLED, "cancelled") }));
+        }
+    }
+}
+
+pub(super) fn panicked() -> Failure {
+    Failure::new(PANIC, "panicked")
+}
+
+/// The API's integers are signed; no message is that big.
+pub(super) fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// When an operation began.
+struct Started {
+    time: SystemTime,
+    /// From `time` to `clock`. The clock tells the rest, because the system's time may jump.
+    before: Duration,
+    clock: Instant,
+}
+
+impl Started {
+    /// Now, if not at another time. It asks each clock once, because asking is not free.
+    fn new(since: Option<SystemTime>) -> Self {
+        let clock = Instant::now();
+        match since {
+            None => Self { time: SystemTime::now(), before: Duration::ZERO, clock },
+            Some(time) => Self { time, before: time.elapsed().unwrap_or_default(), clock },
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.before + self.clock.elapsed()
+    }
+}

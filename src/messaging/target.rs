@@ -1,0 +1,144 @@
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use opentelemetry::{Context, Key, KeyValue, StringValue};
+
+use super::{
+    Relation,
+    action::Action,
+    relation::Origin,
+    telemetry::Telemetry,
+    wording::{Facts, Wording},
+};
+use crate::{
+    BaggagePolicy, Trust,
+    carrier::{Carrier, Rejected},
+    conventions::MESSAGING_DESTINATION_NAME,
+};
+
+/// What an operation is on: a destination, and what differs from one operation to the next. To clone it is cheap.
+#[derive(Clone)]
+pub(super) struct Target {
+    shared: Arc<Shared>,
+    /// The message's own destination, if it is one of many.
+    name: Option<StringValue>,
+    /// What operations are called, if not after their type.
+    operation_name: Option<&'static str>,
+}
+
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) facts: Facts,
+    pub(super) telemetry: Telemetry,
+    pub(super) relation: Relation,
+    pub(super) trust: Trust,
+    pub(super) baggage: BaggagePolicy,
+    wordings: Wordings,
+}
+
+/// By action: of the destination, and of one of many.
+type Wordings = [[OnceLock<Wording>; Action::COUNT]; 2];
+
+impl Target {
+    pub(super) fn new(system: StringValue, name: StringValue) -> Self {
+        let shared = Shared {
+            facts: Facts::new(system, name),
+            telemetry: Telemetry::default(),
+            relation: Relation::default(),
+            trust: Trust::default(),
+            baggage: BaggagePolicy::default(),
+            wordings: Wordings::default(),
+        };
+        Self { shared: Arc::new(shared), name: None, operation_name: None }
+    }
+
+    pub(super) fn at(&self, name: StringValue) -> Self {
+        let name = Some(name).filter(|name| *name != self.shared.facts.name);
+        Self { shared: self.shared.clone(), name, operation_name: self.operation_name }
+    }
+
+    pub(super) fn with_operation_name(&self, name: Option<&'static str>) -> Self {
+        Self { operation_name: name, ..self.clone() }
+    }
+
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Shared)) -> Self {
+        let shared = Arc::make_mut(&mut self.shared);
+        shared.wordings = Wordings::default();
+        change(shared);
+        self
+    }
+
+    pub(super) fn facts(&self) -> &Facts {
+        &self.shared.facts
+    }
+
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        &self.shared.telemetry
+    }
+
+    /// The destination's name: the message's own, if it has one.
+    pub(super) fn name(&self) -> &StringValue {
+        self.name.as_ref().unwrap_or(&self.shared.facts.name)
+    }
+
+    /// What the operation is called.
+    pub(super) fn name_of(&self, action: Action) -> &'static str {
+        self.operation_name.unwrap_or(action.name())
+    }
+
+    pub(super) fn wording(&self, action: Action) -> Cow<'_, Wording> {
+        let one_of_many = self.name.is_some();
+        let make = || Wording::new(&self.shared.facts, action, self.name_of(action), one_of_many);
+        match action.index() {
+            Some(index) if self.operation_name.is_none() => {
+                Cow::Borrowed(self.shared.wordings[usize::from(one_of_many)][index].get_or_init(make))
+            }
+            _ => Cow::Owned(make()),
+        }
+    }
+
+    /// What a span says of the action from its start, with room for as many more attributes.
+    pub(super) fn span_attributes(&self, wording: &Wording, more: usize) -> Vec<KeyValue> {
+        let mut attributes = Vec::with_capacity(wording.span.len() + 1 + more);
+        attributes.extend_from_slice(&wording.span);
+        attributes.push(KeyValue::new(MESSAGING_DESTINATION_NAME, self.name().clone()));
+        attributes
+    }
+
+    /// Whether [`span_attributes`](Self::span_attributes) has this key.
+    pub(super) fn says(&self, action: Action, key: &Key) -> bool {
+        key.as_str() == MESSAGING_DESTINATION_NAME || self.wording(action).span.iter().any(|said| said.key == *key)
+    }
+
+    /// What a message says of its origin, if its sender may say anything, and what is wrong with it.
+    pub(super) fn read(&self, message: &impl Carrier) -> (Context, Option<Rejected>) {
+        match self.shared.trust {
+            Trust::Ignore => (Context::new(), None),
+            Trust::Continue | Trust::LinkOnly => match self.shared.telemetry.try_extract(message) {
+                Ok(cx) => (cx, None),
+                Err(rejected) => (rejected.clone().into_context(), Some(rejected)),
+            },
+        }
+    }
+
+    /// Where a message's span belongs, which starts while `ambient` is current, and what is wrong with the message.
+    pub(super) fn origin(&self, ambient: Context, message: &impl Carrier) -> (Origin, Option<Rejected>) {
+        let Shared { relation, trust, baggage, .. } = &*self.shared;
+        let (said, rejected) = self.read(message);
+        (Origin::new(ambient, baggage.apply(said), *relation, *trust), rejected)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Facts { system, template, .. } = self.facts();
+        f.debug_struct("Destination")
+            .field("system", &system.as_str())
+            .field("name", &self.name().as_str())
+            .field("template", &template.as_ref().map(StringValue::as_str))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! What a stranger who sends a message or a request may do to this program's traces and baggage.
+
+use std::sync::Arc;
+
+use opentelemetry::{
+    Context,
+    baggage::{Baggage, BaggageExt},
+};
+
+/// What a sender may do to the traces of the program that receives from it.
+///
+/// Use it where messages or requests come from outside. It has the last word over every other setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Trust {
+    /// The sender's span may be the parent, and so the sender decides on sampling.
+    #[default]
+    Continue,
+    /// The sender's span is only linked to: the span here is a child of the current span, or a new root.
+    LinkOnly,
+    /// Nobody reads what the sender says of its trace and baggage.
+    Ignore,
+}
+
+/// Which of a sender's baggage reaches the handler, and from there whatever the handler calls or sends.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::BaggagePolicy;
+///
+/// assert_ne!(BaggagePolicy::allow(["tenant", "locale"]), BaggagePolicy::Strip);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BaggagePolicy {
+    /// All of it, within the limits of [`carrier::extract`](crate::carrier::extract).
+    #[default]
+    Keep,
+    /// None of it.
+    Strip,
+    /// The members with these names. Made by [`allow`](Self::allow).
+    Allow(AllowedNames),
+}
+
+/// The names that [`BaggagePolicy::allow`] was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedNames(Arc<[String]>);
+
+impl BaggagePolicy {
+    /// Lets the members with these names pass, and no others.
+    ///
+    /// A member passes with its value. Its properties pass only if they cannot smuggle in anything: a comma, a control
+    /// character or anything beyond ASCII in them costs the member its properties.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{BaggagePolicy, messaging::Destination};
+    ///
+    /// let orders = Destination::new("rabbitmq", "orders").baggage(BaggagePolicy::allow(["tenant", "locale"]));
+    /// ```
+    #[must_use]
+    pub fn allow<I>(names: I) -> Self
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
+        Self::Allow(AllowedNames(names.into_iter().map(Into::into).collect()))
+    }
+
+    /// The context with the baggage that may pass.
+    pub(crate) fn apply(&self, cx: Context) -> Context {
+        match self {
+            Self::Keep => cx,
+            _ if cx.baggage().is_empty() => cx,
+            Self::Strip => cx.with_cleared_baggage(),
+            Self::Allow(AllowedNames(names)) => {
+                let mut allowed = Baggage::new();
+                for (name, (value, metadata)) in cx.baggage().iter() {
+                    if names.iter().any(|allowed| allowed == name.as_str()) {
+                        let metadata = metadata.as_str();
+                        let metadata = if is_harmless(metadata) { metadata } else { "" };
+                        allowed.insert_with_metadata(name.clone(), value.clone(), metadata);
+                    }
+                }
+                cx.with_baggage(allowed)
+            }
+        }
+    }
+}
+
+/// Whether a member's properties stay its properties when a propagator writes them as they are.
+fn is_harmless(metadata: &str) -> bool {
+    metadata.bytes().all(|byte| byte != b',' && (byte == b'\t' || (b' '..=b'~').contains(&byte)))
+}
