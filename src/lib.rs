@@ -34,7 +34,7 @@ pub mod tokio;
 pub mod tracing;
 
 pub use bound::{Propagate, WithContext};
-pub use snapshot::{ContextExt, Snapshot, wrap};
+pub use snapshot::{ContextExt, RunAsync, Snapshot, wrap};
 #[cfg(feature = "messaging")]
 #[cfg_attr(docsrs, doc(cfg(feature = "messaging")))]
 pub use trust::{BaggagePolicy, Trust};

@@ -4,14 +4,15 @@ mod support;
 
 use std::{
     future::{poll_fn, ready},
-    panic::AssertUnwindSafe,
-    pin::pin,
-    task::Poll,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::{self, Poll},
 };
 
 use ctxhop::prelude::*;
 use futures::{FutureExt as _, executor::block_on, future::FusedFuture, poll};
-use support::{Ended, Fate, Probe, assert_stranger, check_future, stranger, tag, tagged};
+use opentelemetry::Context;
+use support::{Case, Ended, Fate, Probe, Submitted, Task, assert_stranger, check_future, stranger, tag, tagged};
 
 const FATES: [Fate; 5] = [Fate::Completes, Fate::Errors, Fate::Panics, Fate::Unstarted, Fate::Midway];
 
@@ -40,22 +41,107 @@ fn matrix() {
     }));
 }
 
-#[test]
-fn matrix_of_run_async() {
-    let _guard = stranger().attach();
-    block_on(check_future("run_async", &FATES, async |case, task, mut remote| {
-        let message = case.submit(|| task.with_current_context());
-        let mut task = message.run_async(|task| task);
+/// A row: how a task is run asynchronously in its context, with a closure that makes it.
+async fn check_run_async<F: Future<Output = support::Output> + Unpin>(name: &str, run: impl Fn(&Case, Task) -> F) {
+    check_future(name, &FATES, async |case, task, mut remote| {
+        let mut task = run(case, task);
         if case.fate == Fate::Unstarted {
             return Ended::Gone;
         }
         assert!(poll!(&mut task).is_pending());
+        assert_stranger("between two polls");
         if case.fate == Fate::Midway {
             return Ended::Gone;
         }
         remote.go();
-        Ended::from_unwind(AssertUnwindSafe(&mut task).catch_unwind().await)
+        let ended = AssertUnwindSafe(&mut task).catch_unwind().await;
+        assert_stranger("after the last poll");
+        if ended.is_ok() {
+            case.assert_released(); // although the future is still there
+        }
+        Ended::from_unwind(ended)
+    })
+    .await;
+}
+
+#[test]
+fn matrix_of_run_async() {
+    let _guard = stranger().attach();
+    block_on(check_run_async("message.run_async", |case, task| {
+        case.submit(|| task.with_current_context()).run_async(|task| task)
     }));
+    block_on(check_run_async("cx.run_async", |case, task| case.submit(Context::capture).run_async(|| task)));
+}
+
+#[test]
+fn run_async_calls_its_closure_at_the_first_poll_inside() {
+    fn work(probe: Probe) -> impl Future<Output = ()> {
+        probe.saw("made");
+        async move { probe.saw("polled") }
+    }
+    fn check(case: &Case, run: impl Future<Output = ()>) {
+        let outer = std::mem::ManuallyDrop::new(case.probe());
+        let _guard = stranger().attach();
+        let run = run.inspect(|()| case.assert_released()); // with the future still there
+        outer.saw("before the first poll");
+        block_on(run);
+        let seen = case.events();
+        assert_eq!(seen[0], ("before the first poll", Some("stranger")), "{}", case.name);
+        assert_eq!(
+            seen[1..],
+            [("made", Some("submitted")), ("polled", Some("submitted")), ("drop", Some("submitted"))]
+        );
+    }
+    let case = Case::new("cx.run_async", Submitted::Set, Fate::Completes);
+    let probe = case.probe();
+    check(&case, case.submit(Context::capture).run_async(|| work(probe)));
+    let case = Case::new("message.run_async", Submitted::Set, Fate::Completes);
+    check(&case, case.submit(|| case.probe().with_current_context()).run_async(work));
+}
+
+/// A future whose destructor panics.
+struct Bomb(Probe);
+
+impl Future for Bomb {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<()> {
+        self.0.saw("poll");
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.saw("panic");
+        std::panic::panic_any("destructor's own panic");
+    }
+}
+
+#[test]
+fn a_ready_future_whose_destructor_panics_lets_its_context_go() {
+    let case = Case::new("destructor panics", Submitted::Set, Fate::Panics);
+    let mut bomb = case.submit(|| Bomb(case.probe()).with_current_context());
+    let _guard = stranger().attach();
+    let payload = catch_unwind(AssertUnwindSafe(|| block_on(&mut bomb))).unwrap_err();
+    assert_eq!(payload.downcast_ref(), Some(&"destructor's own panic"));
+    assert_stranger("after a panic of a destructor");
+    case.assert_saw(&["poll", "panic"]);
+    case.assert_released(); // although the wrapper is still there
+
+    let payload = catch_unwind(AssertUnwindSafe(|| block_on(&mut bomb))).unwrap_err();
+    assert_eq!(payload.downcast_ref(), Some(&"a future was polled after completion".to_owned()));
+}
+
+#[test]
+fn a_destructor_that_panics_leaves_its_droppers_context_alone() {
+    let case = Case::new("destructor panics", Submitted::Set, Fate::Panics);
+    let bomb = case.submit(|| Bomb(case.probe()).with_current_context());
+    let _guard = stranger().attach();
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(bomb))).is_err());
+    assert_stranger("after a panic of a destructor");
+    case.assert_saw(&["panic"]);
+    case.assert_released();
 }
 
 #[test]
@@ -68,7 +154,7 @@ fn captures_at_the_call_and_not_at_the_first_poll() {
 #[test]
 fn what_a_ready_future_still_holds_is_dropped_inside() {
     struct Loser(Probe);
-    let case = support::Case::new("timeout", support::Submitted::Set, Fate::Completes);
+    let case = Case::new("timeout", Submitted::Set, Fate::Completes);
     let loser = Loser(case.probe());
     // Ready without having finished what it owns, as a timeout is.
     let mut elapsed = case.submit(|| {
@@ -87,7 +173,7 @@ fn what_a_ready_future_still_holds_is_dropped_inside() {
 
 #[test]
 fn a_done_future_in_join_all_holds_no_context() {
-    let case = support::Case::new("join_all", support::Submitted::Set, Fate::Completes);
+    let case = Case::new("join_all", Submitted::Set, Fate::Completes);
     let (go, wait) = futures::channel::oneshot::channel::<()>();
     let done = case.submit(|| async {}.boxed().with_current_context()).map(|()| ());
     let all = futures::future::join_all([done.boxed(), wait.map(drop).boxed()]);
@@ -112,7 +198,7 @@ fn is_terminated_as_the_inner_future_is() {
 }
 
 #[test]
-#[should_panic(expected = "`WithContext` polled after completion")]
+#[should_panic(expected = "a future was polled after completion")]
 fn polling_after_completion_panics() {
     let mut task = ready(1).with_current_context();
     block_on(&mut task);

@@ -2,13 +2,16 @@
 
 mod support;
 
-use std::{cell::Cell, marker::PhantomPinned, pin::Pin, rc::Rc, sync::MutexGuard};
+use std::{
+    cell::Cell, cmp::Ordering, collections::HashSet, hash::Hash, marker::PhantomPinned, pin::Pin, rc::Rc,
+    sync::MutexGuard,
+};
 
-use ctxhop::{WithContext, executor::Propagating, prelude::*};
+use ctxhop::{RunAsync, WithContext, executor::Propagating, prelude::*};
 use futures::executor::block_on;
 use opentelemetry::Context;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
-use support::{Case, Fate, Submitted, stranger, tag, tagged};
+use support::{Case, Fate, Submitted, assert_stranger, catch, stranger, tag, tagged};
 
 /// A snapshot that must stay on its thread.
 #[derive(Clone)]
@@ -40,6 +43,11 @@ assert_not_impl_any!(WithContext<u32, Local>: Send, Sync);
 assert_impl_all!(WithContext<u32, Local>: Unpin, Clone);
 assert_not_impl_any!(<Context as Snapshot>::Guard: Send, Sync);
 assert_not_impl_any!(<(Context, Context) as Snapshot>::Guard: Send, Sync);
+assert_impl_all!(RunAsync<fn(), u32, Context>: Send, Sync, Unpin);
+assert_not_impl_any!(RunAsync<Rc<u32>, u32, Context>: Send);
+assert_not_impl_any!(RunAsync<u32, Rc<u32>, Context>: Send);
+assert_not_impl_any!(RunAsync<u32, u32, Local>: Send);
+assert_not_impl_any!(RunAsync<u32, PhantomPinned, Context>: Unpin);
 // What the executor captures is made on the submitting thread, so only the executor itself counts.
 assert_impl_all!(Propagating<u32, Local>: Send, Sync, Unpin, Clone);
 assert_not_impl_any!(Propagating<Rc<u32>>: Send, Sync);
@@ -58,6 +66,19 @@ fn wrapped_closures_and_sends_are_send_and_sync_as_what_they_wrap() {
     let (tx, _rx) = tokio::sync::mpsc::channel(1);
     is_send(&tx.send_with_current_context(1));
     is_send(&1.with_current_context().run_async(std::future::ready));
+    is_send(&Context::new().run_async(|| std::future::ready(1)));
+    // Also where only the bounds are known.
+    fn generic<S: Snapshot + Send, F: Future + Send>(context: S, f: impl FnOnce() -> F + Send) -> impl Future + Send {
+        context.run_async(f)
+    }
+    fn generic_message<S: Snapshot + Send, F: Future + Send>(
+        message: WithContext<u32, S>,
+        f: impl FnOnce(u32) -> F + Send,
+    ) -> impl Future + Send {
+        message.run_async(f)
+    }
+    is_send(&generic(Context::new(), || std::future::ready(1)));
+    is_send(&generic_message(1.with_current_context(), std::future::ready));
 }
 
 #[test]
@@ -110,7 +131,7 @@ fn formats_as_its_parts() {
 }
 
 #[test]
-#[should_panic(expected = "`WithContext` has no context any more: its work is done")]
+#[should_panic(expected = "`WithContext` is empty: its future is ready")]
 fn the_context_of_a_done_future_is_gone() {
     let mut bound = std::future::ready(1).with_current_context();
     block_on(&mut bound);
@@ -118,9 +139,63 @@ fn the_context_of_a_done_future_is_gone() {
 }
 
 #[test]
-#[should_panic(expected = "`WithContext` has no value any more: its future is ready")]
+#[should_panic(expected = "`WithContext` is empty: its future is ready")]
 fn a_done_future_is_gone() {
     let mut bound = std::future::ready(1).with_current_context();
     block_on(&mut bound);
     drop(bound.into_inner());
+}
+
+#[test]
+fn is_changed_in_its_context() {
+    let _guard = stranger().attach();
+    let mut seen = Vec::new().with_context(tagged("in"));
+    seen.run_mut(|seen| seen.push(tag()));
+    Pin::new(&mut seen).run_pin_mut(|mut seen| seen.push(tag()));
+    // What `f` returns may borrow from the value.
+    let last: &mut Option<&str> = seen.run_mut(|seen| seen.last_mut().unwrap());
+    *last = None;
+    let first: &Option<&str> = seen.run_ref(|seen| &seen[0]);
+    assert_eq!(*first, Some("in"));
+    assert_eq!(seen.into_inner(), [Some("in"), None]);
+    assert_stranger("run_mut, run_pin_mut");
+}
+
+#[test]
+fn an_entered_message_is_dropped_inside() {
+    let _guard = stranger().attach();
+    let work = |case: &Case| -> Result<(), &'static str> {
+        let messages = case.submit(|| [case.probe().with_current_context()]);
+        for message in messages {
+            let (_guard, probe) = message.enter();
+            probe.saw("loop");
+            match case.fate {
+                Fate::Errors => Err("no")?,
+                Fate::Panics => std::panic::panic_any("job's own panic"),
+                _ => continue,
+            }
+        }
+        Ok(())
+    };
+    for fate in [Fate::Completes, Fate::Errors, Fate::Panics] {
+        let case = Case::new("enter", Submitted::Set, fate);
+        case.assert_ended(catch(|| work(&case).map(|()| 7)));
+        case.assert_saw(&["loop"]);
+        case.assert_released();
+        assert_stranger(&case.name);
+    }
+}
+
+#[test]
+fn compares_and_hashes_as_its_value() {
+    let bound = |n: u32, tag| n.with_context(tagged(tag));
+    assert_eq!(bound(1, "a"), bound(1, "b"));
+    assert_ne!(bound(1, "a"), bound(2, "a"));
+    assert!(bound(1, "b") < bound(2, "a"));
+    assert_eq!(bound(2, "a").cmp(&bound(1, "b")), Ordering::Greater);
+    assert_eq!(f32::NAN.with_current_context().partial_cmp(&1.0.with_current_context()), None);
+    assert_eq!(HashSet::from([bound(1, "a"), bound(1, "b"), bound(2, "a")]).len(), 2);
+    assert_impl_all!(WithContext<u32>: Ord, Hash);
+    assert_impl_all!(WithContext<f32>: PartialOrd);
+    assert_not_impl_any!(WithContext<f32>: Eq, Hash);
 }

@@ -16,27 +16,14 @@ impl<F: Future, S: Snapshot> Future for WithContext<F, S> {
     #[inline]
     #[track_caller]
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let (mut inner, context) = (this.inner, this.context);
-        let poll = context.as_ref().expect("`WithContext` polled after completion").run(move || {
-            let poll = inner.as_mut().as_pin_mut().expect("there as long as the context").poll(task);
-            if poll.is_ready() {
-                // A future that is ready may still hold unfinished work (`Timeout`, `Select`, `Abortable`), and that is
-                // to be dropped inside too.
-                inner.set(None);
-            }
-            poll
-        });
-        if poll.is_ready() {
-            *context = None;
-        }
-        poll
+        self.project().carried.poll(task)
     }
 }
 
 #[cfg(feature = "futures")]
+#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<F: futures_core::FusedFuture, S: Snapshot> futures_core::FusedFuture for WithContext<F, S> {
     fn is_terminated(&self) -> bool {
-        self.inner.as_ref().is_none_or(F::is_terminated)
+        self.carried.value().is_none_or(F::is_terminated)
     }
 }

@@ -1,27 +1,17 @@
 //! `WithContext` is an iterator when its value is one.
 //!
-//! Only what the wrapped iterator does runs inside its context. `fold` and its kin are left to call `next`, for the
+//! Only what the wrapped iterator does runs inside its context. `fold` and its kin are left to call `next`, because the
 //! closures that they take are the caller's, and see the caller's context as a `for` loop's body does.
 
 use std::iter::FusedIterator;
 
 use crate::{Snapshot, WithContext};
 
-impl<T: Iterator, S: Snapshot> WithContext<T, S> {
-    fn advance(&mut self, advance: impl FnOnce(&mut T) -> Option<T::Item>) -> Option<T::Item> {
-        let item = self.inside(advance);
-        if item.is_none() {
-            self.context = None;
-        }
-        item
-    }
-}
-
 impl<T: Iterator, S: Snapshot> Iterator for WithContext<T, S> {
     type Item = T::Item;
 
     fn next(&mut self) -> Option<T::Item> {
-        self.advance(T::next)
+        self.run_mut(T::next)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -29,17 +19,17 @@ impl<T: Iterator, S: Snapshot> Iterator for WithContext<T, S> {
     }
 
     fn nth(&mut self, n: usize) -> Option<T::Item> {
-        self.advance(|iter| iter.nth(n))
+        self.run_mut(|iter| iter.nth(n))
     }
 }
 
 impl<T: DoubleEndedIterator, S: Snapshot> DoubleEndedIterator for WithContext<T, S> {
     fn next_back(&mut self) -> Option<T::Item> {
-        self.advance(T::next_back)
+        self.run_mut(T::next_back)
     }
 
     fn nth_back(&mut self, n: usize) -> Option<T::Item> {
-        self.advance(|iter| iter.nth_back(n))
+        self.run_mut(|iter| iter.nth_back(n))
     }
 }
 

@@ -1,6 +1,8 @@
 //! [`WithContext`]: a value together with the context that it runs in.
 
 mod future;
+#[cfg(any(feature = "futures", feature = "tokio"))]
+mod io;
 mod iterator;
 #[cfg(feature = "rayon")]
 pub(crate) mod parallel;
@@ -9,12 +11,20 @@ mod sink;
 #[cfg(feature = "futures")]
 mod stream;
 
-use std::{fmt, mem::needs_drop, pin::Pin};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    pin::Pin,
+};
 
 use opentelemetry::Context;
 use pin_project_lite::pin_project;
 
-use crate::Snapshot;
+use crate::{
+    Snapshot,
+    snapshot::{Carried, RunAsync},
+};
 
 /// Binds a context to any value: a future, stream, sink, iterator, closure or message.
 ///
@@ -63,7 +73,7 @@ pub trait Propagate: Sized {
     /// assert_eq!(squares.with_context(cx).collect::<Vec<_>>(), [0, 7, 14]);
     /// ```
     fn with_context<S: Snapshot>(self, context: S) -> WithContext<Self, S> {
-        WithContext { inner: Some(self), context: Some(context) }
+        WithContext { carried: Carried::new(self, context) }
     }
 
     /// Captures and binds the [`Snapshot`] of your choice.
@@ -76,8 +86,8 @@ pub trait Propagate: Sized {
 
     /// Binds an empty context: the work sees nothing of whoever started it, and keeps none of its spans open.
     ///
-    /// Use it for long-lived tasks that are started on the way by whoever comes first: connection pools, caches, flush
-    /// loops. To stay in the trace but not keep its span open, use [`ContextExt::parent_only`](crate::ContextExt).
+    /// Use it for long-lived tasks that whichever request comes first happens to start: connection pools, caches, flush
+    /// loops. To stay in the trace without keeping its span open, use [`ContextExt::parent_only`](crate::ContextExt).
     ///
     /// Give what is detached to the bare `tokio::spawn`, not to `ctxhop::tokio::spawn`: that one would bind the current
     /// context around it, which the work does not see, but which is held until the work is done.
@@ -102,32 +112,36 @@ impl<T> Propagate for T {}
 pin_project! {
     /// A value together with the context that it belongs to. Made by [`Propagate`].
     ///
-    /// It is a [`Future`], [`Iterator`], `Stream` or `Sink` when `T` is one, and runs every call of it with the context
-    /// attached. Around any other value it is a message: send it over any channel, and [`run`](Self::run) the work on
-    /// the other side.
+    /// It is a [`Future`], [`Iterator`], `Stream`, `Sink`, `AsyncRead` or `AsyncWrite` when `T` is one, and does its work
+    /// (`poll`, `next`, `poll_next`, `start_send`, …) with the context attached. What only tells something (`size_hint`,
+    /// `len`, `is_terminated`) is asked in the caller's context. Around any other value it is a message: send it over any
+    /// channel, and [`run`](Self::run) the work on the other side.
     ///
     /// # Guarantees
     ///
-    /// - Inside a call, exactly this context is current, also when it is empty; after the call, what was current
-    ///   before, also when the call panics. Between two polls the thread is clean.
-    /// - Dropped at any time (not polled yet, half-way, never received), the value is dropped with its context
-    ///   attached.
-    /// - The context is let go when the work is done: a future is ready, a stream or iterator has ended, a sink is
-    ///   closed, a message's `run` has returned. A finished wrapper that is still around keeps no span open.
+    /// - While the value works, exactly this context is current, also when it is empty. Afterwards what was current before
+    ///   is current again, also when the work panics. Between two polls the thread is clean.
+    /// - The value is dropped with its context attached, whenever that happens: not polled yet, half-way, never received,
+    ///   ended.
     /// - A future that is ready is dropped at once, inside its context, with all that it still holds: the loser of a
-    ///   `select`, the work behind a `timeout`. Streams, iterators and sinks stay when they have ended, and are from then
-    ///   on as if they were bare, for a stream may be filled again, or be a sink too. So bind the stream before a
-    ///   `take(n)` rather than after it, and each half of what is both stream and sink.
-    /// - A clone has the same context; the value is cloned in the caller's.
-    /// - It adds no allocation, lock or log, and is [`Send`], [`Sync`] and [`Unpin`] as `T` and `S` are.
+    ///   `select`, the work behind a `timeout`. Then the context is let go, although the wrapper may still be around. A
+    ///   message's `run` lets it go when it returns.
+    /// - Streams, iterators, sinks, readers and writers keep their context until they are dropped, because they may go on
+    ///   after an end: a `FuturesUnordered` is filled again, the other half of a socket is still open. Where an ended one
+    ///   stays around, drop it, or take it out by [`into_inner`](Self::into_inner), to let go of its span; or bind
+    ///   [`parent_only`](crate::ContextExt::parent_only), which holds none.
+    /// - A clone has the same context. The value's own `clone` runs in the caller's.
+    /// - It compares and hashes as the value does, in the caller's context; the context does not count.
+    /// - It adds no allocation, lock or log, and is [`Send`], [`Sync`] and [`Unpin`] when `T` and `S` are.
     ///
     /// # Panics
     ///
-    /// All methods that give access to the value or its context panic once there is none to give: the context after
-    /// the work is done, the value after a future is ready. Messages and closures always have both.
+    /// All methods that give access to the value or its context panic once a future was ready: then there is neither.
+    /// Everything else always has both.
     ///
     /// Whatever attaches, the drop too, panics while OpenTelemetry has its current context borrowed, as
-    /// [`Context::attach`] does: inside `Context::map_current`, and so inside a sampler or a processor's `on_start`.
+    /// [`Context::attach`] does: inside `Context::map_current` and `get_active_span`. Binding, cloning, sending and
+    /// taking apart attach nothing and work there.
     ///
     /// # Examples
     ///
@@ -145,7 +159,7 @@ pin_project! {
     /// assert_eq!(sum, 42);
     /// ```
     ///
-    /// Dropping it unused is most likely a mistake, and warned of:
+    /// Dropping it unused is most likely a mistake, and the compiler warns of it:
     ///
     /// ```compile_fail
     /// #![deny(unused_must_use)]
@@ -164,74 +178,90 @@ pin_project! {
     where
         S: Snapshot,
     {
-        // `None` once a future is ready, or `self` is taken apart.
         #[pin]
-        pub(crate) inner: Option<T>,
-        // `None` once the work is done, or `self` is taken apart.
-        pub(crate) context: Option<S>,
-    }
-
-    impl<T, S> PinnedDrop for WithContext<T, S>
-    where
-        S: Snapshot,
-    {
-        fn drop(this: Pin<&mut Self>) {
-            // Nothing to see the context: not worth attaching it.
-            if !needs_drop::<T>() {
-                return;
-            }
-            let mut this = this.project();
-            if let Some(context) = this.context.take() {
-                let _guard = context.attach();
-                this.inner.set(None);
-            }
-        }
+        carried: Carried<T, S>,
     }
 }
-
-const NO_INNER: &str = "`WithContext` has no value any more: its future is ready";
-const NO_CONTEXT: &str = "`WithContext` has no context any more: its work is done";
 
 impl<T, S: Snapshot> WithContext<T, S> {
     /// The context that the value is bound to.
     #[track_caller]
     pub fn context(&self) -> &S {
-        self.context.as_ref().expect(NO_CONTEXT)
+        self.carried.get_snapshot()
     }
 
     /// The value. What you call on it runs in the caller's context.
     #[track_caller]
     pub fn inner(&self) -> &T {
-        self.inner.as_ref().expect(NO_INNER)
+        self.carried.get()
     }
 
-    /// The value, to change it. What you call on it runs in the caller's context.
+    /// The value, to change it. What you call on it runs in the caller's context: see [`run_mut`](Self::run_mut).
     #[track_caller]
     pub fn inner_mut(&mut self) -> &mut T {
-        self.inner.as_mut().expect(NO_INNER)
+        self.carried.get_mut()
     }
 
-    /// The pinned value. What you call on it runs in the caller's context.
+    /// The pinned value. What you call on it runs in the caller's context: see [`run_pin_mut`](Self::run_pin_mut).
     #[track_caller]
     pub fn inner_pin_mut(self: Pin<&mut Self>) -> Pin<&mut T> {
-        self.project().inner.as_pin_mut().expect(NO_INNER)
+        self.project().carried.get_pin_mut()
     }
 
     /// The value alone; its context is let go.
     #[must_use = "the value is dropped outside its context"]
     #[track_caller]
-    pub fn into_inner(mut self) -> T {
-        // First, as what has no value need not be attached to drop it.
-        self.context = None;
-        self.inner.take().expect(NO_INNER)
+    pub fn into_inner(self) -> T {
+        self.carried.into_value()
     }
 
     /// The value and its context, apart. Nothing binds them any more.
     #[must_use = "the value is dropped outside its context"]
     #[track_caller]
-    pub fn into_parts(mut self) -> (T, S) {
-        let context = self.context.take().expect(NO_CONTEXT);
-        (self.inner.take().expect(NO_INNER), context)
+    pub fn into_parts(self) -> (T, S) {
+        self.carried.into_parts()
+    }
+
+    /// Attaches the context, and gives the value: for a message whose work is no closure.
+    ///
+    /// Use it in synchronous code where the work has to `continue`, `return` or use `?`, which a closure for
+    /// [`run`](Self::run) cannot. Never hold the guard across an `.await`: use [`run_async`](Self::run_async) there.
+    ///
+    /// # Guarantees
+    ///
+    /// The context is current until the guard is dropped. Bind both in one pattern, the guard by a name (`_guard`, not
+    /// `_`, which drops it at once). Then the value is dropped before the guard, and so inside.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::prelude::*;
+    /// use opentelemetry::Context;
+    ///
+    /// fn work(rx: std::sync::mpsc::Receiver<ctxhop::WithContext<&str>>) -> Result<i32, std::num::ParseIntError> {
+    ///     let mut sum = 0;
+    ///     for message in rx {
+    ///         let (_guard, order) = message.enter();
+    ///         if order.is_empty() {
+    ///             continue;
+    ///         }
+    ///         sum += order.parse::<i32>()? * Context::current().get::<i32>().unwrap();
+    ///     }
+    ///     Ok(sum)
+    /// }
+    ///
+    /// let (tx, rx) = std::sync::mpsc::channel();
+    /// let _guard = Context::current_with_value(10).attach();
+    /// for order in ["1", "", "2"] {
+    ///     tx.send_with_current_context(order).unwrap();
+    /// }
+    /// drop(tx);
+    /// assert_eq!(work(rx), Ok(30));
+    /// ```
+    #[must_use = "dropping the guard at once detaches the context"]
+    #[track_caller]
+    pub fn enter(self) -> (S::Guard, T) {
+        self.carried.enter()
     }
 
     /// Makes another value of this one, bound to the same context. `f` runs in that context.
@@ -254,8 +284,8 @@ impl<T, S: Snapshot> WithContext<T, S> {
 
     /// Does a message's work: calls `f` with the value, in its context, and lets the context go.
     ///
-    /// Use it at the receiving end of a channel, in synchronous code. With a closure that returns a future, the context
-    /// would be attached only while that future is made: see [`run_async`](Self::run_async).
+    /// Use it at the receiving end of a channel, in synchronous code. With an `async` closure the context would be
+    /// current only while the future is made, and not while it runs: that is what [`run_async`](Self::run_async) is for.
     ///
     /// # Panics
     ///
@@ -278,9 +308,8 @@ impl<T, S: Snapshot> WithContext<T, S> {
     /// ```
     #[inline]
     #[track_caller]
-    pub fn run<R>(mut self, f: impl FnOnce(T) -> R) -> R {
-        let _guard = self.context.take().expect(NO_CONTEXT).attach();
-        f(self.inner.take().expect(NO_INNER))
+    pub fn run<R>(self, f: impl FnOnce(T) -> R) -> R {
+        self.carried.run(f)
     }
 
     /// Calls `f` with the value by reference, in its context, as often as you like.
@@ -300,12 +329,57 @@ impl<T, S: Snapshot> WithContext<T, S> {
     /// ```
     #[inline]
     #[track_caller]
-    pub fn run_ref<R>(&self, f: impl FnOnce(&T) -> R) -> R {
-        let inner = self.inner();
-        self.context().run(|| f(inner))
+    pub fn run_ref<'a, R>(&'a self, f: impl FnOnce(&'a T) -> R) -> R {
+        self.carried.run_ref(f)
     }
 
-    /// Does a message's work in asynchronous code: calls `f` at once, in the context, and binds the future to it.
+    /// Calls `f` with the value by mutable reference, in its context, as often as you like.
+    ///
+    /// Use it for a value that has a context for as long as it lives, and to implement a trait of your own for
+    /// [`WithContext`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::Propagate;
+    /// use opentelemetry::Context;
+    ///
+    /// let mut log = Vec::new().with_context(Context::new().with_value("request 7"));
+    /// log.run_mut(|log| log.push(Context::current().get::<&str>().copied()));
+    /// assert_eq!(log.into_inner(), [Some("request 7")]);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn run_mut<'a, R>(&'a mut self, f: impl FnOnce(&'a mut T) -> R) -> R {
+        self.carried.run_mut(f)
+    }
+
+    /// Calls `f` with the pinned value, in its context, as often as you like.
+    ///
+    /// Use it for what is polled, and is neither a future nor anything else that [`WithContext`] polls for you.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::Propagate;
+    /// use futures::{AsyncSeek, io::Cursor};
+    /// use std::{io::SeekFrom, pin::Pin, task::{self, Waker}};
+    ///
+    /// let mut file = Cursor::new("two apples").with_current_context();
+    /// let task = &mut task::Context::from_waker(Waker::noop());
+    /// let position = Pin::new(&mut file).run_pin_mut(|file| file.poll_seek(task, SeekFrom::Start(4)));
+    /// assert!(position.is_ready());
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn run_pin_mut<'a, R>(self: Pin<&'a mut Self>, f: impl FnOnce(Pin<&'a mut T>) -> R) -> R {
+        self.project().carried.run_pin_mut(f)
+    }
+
+    /// Does a message's work in asynchronous code: calls `f` with the value at the first poll, and polls its future, all
+    /// in the context.
+    ///
+    /// Like [`Snapshot::run_async`].
     ///
     /// # Cancel safety
     ///
@@ -331,42 +405,59 @@ impl<T, S: Snapshot> WithContext<T, S> {
     /// # });
     /// ```
     #[track_caller]
-    pub fn run_async<F: Future>(self, f: impl FnOnce(T) -> F) -> WithContext<F, S> {
-        self.map_inner(f)
-    }
-
-    /// Calls `f` with the value, in the context as long as there is one.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn inside<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
-        let inner = self.inner.as_mut().expect(NO_INNER);
-        match &self.context {
-            Some(context) => context.run(|| f(inner)),
-            None => f(inner),
-        }
-    }
-
-    /// Calls `f` with the pinned value, in the context as long as there is one.
-    #[cfg(feature = "futures")]
-    #[inline]
-    pub(crate) fn inside_pinned<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut T>) -> R) -> R {
-        let this = self.project();
-        let inner = this.inner.as_pin_mut().expect(NO_INNER);
-        match this.context {
-            Some(context) => context.run(|| f(inner)),
-            None => f(inner),
-        }
-    }
-
-    /// Lets the context go: the work is done.
-    #[cfg(feature = "futures")]
-    pub(crate) fn let_go(self: Pin<&mut Self>) {
-        *self.project().context = None;
+    pub fn run_async<M, F>(self, f: M) -> RunAsync<impl FnOnce() -> F, F, S>
+    where
+        M: FnOnce(T) -> F,
+        F: Future,
+    {
+        let (inner, context) = self.into_parts();
+        context.run_async(move || f(inner))
     }
 }
 
 impl<T: fmt::Debug, S: Snapshot + fmt::Debug> fmt::Debug for WithContext<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WithContext").field("inner", &self.inner).field("context", &self.context).finish()
+        let (inner, context) = (self.carried.value(), self.carried.snapshot());
+        f.debug_struct("WithContext").field("inner", &inner).field("context", &context).finish()
+    }
+}
+
+/// By the values alone.
+impl<T: PartialEq, S: Snapshot> PartialEq for WithContext<T, S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.carried.value() == other.carried.value()
+    }
+}
+
+impl<T: Eq, S: Snapshot> Eq for WithContext<T, S> {}
+
+/// By the values alone, so that a heap or a sorted map of messages goes by what they are.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::Propagate;
+/// use std::collections::BinaryHeap;
+///
+/// let mut jobs = BinaryHeap::from([2, 9, 4].map(Propagate::with_current_context));
+/// assert_eq!(jobs.pop().unwrap().into_inner(), 9);
+/// ```
+impl<T: Ord, S: Snapshot> Ord for WithContext<T, S> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.carried.value().cmp(&other.carried.value())
+    }
+}
+
+/// By the values alone.
+impl<T: PartialOrd, S: Snapshot> PartialOrd for WithContext<T, S> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.carried.value().partial_cmp(&other.carried.value())
+    }
+}
+
+/// By the value alone.
+impl<T: Hash, S: Snapshot> Hash for WithContext<T, S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.carried.value().hash(state);
     }
 }

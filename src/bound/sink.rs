@@ -9,26 +9,23 @@ use futures_sink::Sink;
 
 use crate::{Snapshot, WithContext};
 
+#[cfg_attr(docsrs, doc(cfg(feature = "futures")))]
 impl<T: Sink<Item>, Item, S: Snapshot> Sink<Item> for WithContext<T, S> {
     type Error = T::Error;
 
     fn poll_ready(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Result<(), T::Error>> {
-        self.inside_pinned(|sink| sink.poll_ready(task))
+        self.run_pin_mut(|sink| sink.poll_ready(task))
     }
 
     fn start_send(self: Pin<&mut Self>, item: Item) -> Result<(), T::Error> {
-        self.inside_pinned(|sink| sink.start_send(item))
+        self.run_pin_mut(|sink| sink.start_send(item))
     }
 
     fn poll_flush(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Result<(), T::Error>> {
-        self.inside_pinned(|sink| sink.poll_flush(task))
+        self.run_pin_mut(|sink| sink.poll_flush(task))
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Result<(), T::Error>> {
-        let poll = self.as_mut().inside_pinned(|sink| sink.poll_close(task));
-        if let Poll::Ready(Ok(())) = poll {
-            self.let_go();
-        }
-        poll
+    fn poll_close(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Result<(), T::Error>> {
+        self.run_pin_mut(|sink| sink.poll_close(task))
     }
 }

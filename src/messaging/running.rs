@@ -4,6 +4,7 @@ use std::{
     task::{self, Poll},
 };
 
+use opentelemetry::Context;
 use pin_project_lite::pin_project;
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     classify::{ByType, Classify},
     span::{Open, panicked},
 };
-use crate::{Propagate, WithContext};
+use crate::{RunAsync, Snapshot};
 
 pin_project! {
     /// The future of [`Operation::run_async`](super::Operation::run_async).
@@ -19,46 +20,20 @@ pin_project! {
     pub struct Running<M, F, C = ByType> {
         // Dropped first, and so inside of the span.
         #[pin]
-        work: WithContext<Work<M, F>>,
+        work: RunAsync<M, F, Context>,
         open: Open,
         classify: Option<C>,
     }
 }
 
-impl<M, F, C> Running<M, F, C> {
-    pub(super) fn new(open: Open, f: M, classify: C) -> Self {
-        let work = Work::Make { f: Some(f) }.with_context(open.context.clone());
-        Self { work, open, classify: Some(classify) }
-    }
-}
-
-pin_project! {
-    /// A future, and before its first poll what makes it: so that both need the context attached only once.
-    #[project = WorkProjection]
-    enum Work<M, F> {
-        Make { f: Option<M> },
-        Poll { #[pin] future: F },
-    }
-}
-
-impl<M, F> Future for Work<M, F>
+impl<M, F, C> Running<M, F, C>
 where
     M: FnOnce() -> F,
     F: Future,
 {
-    type Output = F::Output;
-
-    #[inline]
-    #[track_caller]
-    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
-        if let WorkProjection::Make { f } = self.as_mut().project() {
-            let f = f.take().expect("an operation that has panicked was polled again");
-            self.set(Self::Poll { future: f() });
-        }
-        match self.project() {
-            WorkProjection::Poll { future } => future.poll(task),
-            WorkProjection::Make { .. } => unreachable!("the future was made above"),
-        }
+    pub(super) fn new(open: Open, f: M, classify: C) -> Self {
+        let work = open.context.clone().run_async(f);
+        Self { work, open, classify: Some(classify) }
     }
 }
 

@@ -1,12 +1,17 @@
+//! [`Snapshot`]: what is captured where work is handed over, and attached where it runs.
+
+mod carried;
 mod context;
 mod context_ext;
+mod run_async;
 mod teardown;
 mod tuple;
 
-pub use context_ext::ContextExt;
 use opentelemetry::Context;
 
-use crate::Propagate;
+pub(crate) use carried::Carried;
+pub use context_ext::ContextExt;
+pub use run_async::RunAsync;
 
 /// What can be captured where work is handed over, and attached where it runs.
 ///
@@ -114,7 +119,9 @@ pub trait Snapshot: Clone {
 
     /// Calls `f` with this snapshot attached, and returns what it returns.
     ///
-    /// Use it where the work runs, on this thread, now.
+    /// Use it where the work runs, on this thread, now. If the work is asynchronous, use [`run_async`](Self::run_async): with
+    /// an `async` closure or block, the snapshot would be attached only while the future is made. The compiler does not tell,
+    /// because a closure may well return a future, `|| tokio::spawn(work())` for one.
     ///
     /// # Panics
     ///
@@ -134,6 +141,51 @@ pub trait Snapshot: Clone {
     fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let _guard = self.clone().attach();
         f()
+    }
+
+    /// Does asynchronous work with this snapshot attached: calls `f` at the first poll, and polls its future.
+    ///
+    /// Use it where a message arrives in asynchronous code: `carrier::extract(&headers).run_async(|| handle(message)).await`.
+    ///
+    /// # Guarantees
+    ///
+    /// - The snapshot is attached when `f` is called, at each poll, and when either is dropped. `f` is called inside because
+    ///   much of what makes a future captures there and then: `.instrument(info_span!(…))`, a spawn, a publish.
+    /// - It is let go when the future is ready.
+    /// - The result is [`Send`] when `f`, its future and the snapshot are.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `f` or its future; and when polled again after it was ready.
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as the future of `f`. Dropped before its first poll, it has not called `f`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::Snapshot;
+    /// use opentelemetry::Context;
+    ///
+    /// async fn handle(message: &str) -> (&str, Option<i32>) {
+    ///     (message, Context::current().get::<i32>().copied())
+    /// }
+    ///
+    /// # futures::executor::block_on(async {
+    /// let cx = Context::new().with_value(7);
+    /// assert_eq!(cx.clone().run_async(|| handle("hello")).await, ("hello", Some(7)));
+    ///
+    /// // `run` makes the future inside, and leaves it to be polled outside.
+    /// assert_eq!(cx.run(|| handle("hello")).await, ("hello", None));
+    /// # });
+    /// ```
+    fn run_async<M, F>(self, f: M) -> RunAsync<M, F, Self>
+    where
+        M: FnOnce() -> F,
+        F: Future,
+    {
+        RunAsync::new(f, self)
     }
 
     /// Wraps a closure that runs once: `f` runs with this snapshot attached, wherever and whenever it is called.
@@ -158,15 +210,49 @@ pub trait Snapshot: Clone {
     where
         F: FnOnce() -> R,
     {
-        let f = f.with_context(self);
+        let f = Carried::new(f, self);
         move || f.run(|f| f())
     }
 
-    /// Wraps a closure that may be called many times, from several threads if `f` may.
+    /// Wraps a closure of one argument that may be called many times, from several threads if `f` may.
     ///
-    /// Like [`wrap`](Self::wrap), with one argument; each call attaches anew. For another number of arguments, and for
-    /// references (a comparator's `&A, &B`), use [`run`](Self::run) in a closure of your own:
-    /// `|a, b| cx.run(|| compare(a, b))`.
+    /// Like [`wrap`](Self::wrap); each call attaches anew.
+    ///
+    /// # Other closures
+    ///
+    /// For none or two arguments, for arguments that are references (a comparator's), and where the compiler asks for the
+    /// argument's type (E0282), write the closure where it is passed on, and use [`run`](Self::run) in it:
+    ///
+    /// ```
+    /// use ctxhop::Snapshot;
+    /// use opentelemetry::Context;
+    /// use std::sync::Arc;
+    ///
+    /// let cx = Context::new().with_value(2);
+    ///
+    /// let tick: Arc<dyn Fn() -> Option<i32>> = Arc::new({
+    ///     let cx = cx.clone();
+    ///     move || cx.run(|| Context::current().get().copied())
+    /// });
+    /// assert_eq!(tick(), Some(2));
+    ///
+    /// let mut words = vec!["one", "three", "fifteen"];
+    /// words.retain(|word| cx.run(|| word.len() > 3));
+    /// words.sort_by(|a, b| cx.run(|| b.len().cmp(&a.len())));
+    /// assert_eq!(words, ["fifteen", "three"]);
+    /// ```
+    ///
+    /// What such a closure captured is dropped where the closure is. To have it dropped inside, bind it, and use
+    /// [`run_ref`](crate::WithContext::run_ref):
+    ///
+    /// ```
+    /// use ctxhop::Propagate;
+    /// use std::{cmp::Ordering, collections::HashMap};
+    ///
+    /// let ranks = HashMap::from([("low", 1), ("high", 2)]).with_current_context();
+    /// let compare: Box<dyn Fn(&str, &str) -> Ordering> = Box::new(move |a, b| ranks.run_ref(|ranks| ranks[a].cmp(&ranks[b])));
+    /// assert_eq!(compare("low", "high"), Ordering::Less);
+    /// ```
     ///
     /// # Examples
     ///
@@ -182,13 +268,14 @@ pub trait Snapshot: Clone {
     where
         F: Fn(A) -> R,
     {
-        let f = f.with_context(self);
+        let f = Carried::new(f, self);
         move |arg| f.run_ref(|f| f(arg))
     }
 
-    /// Wraps a closure that may be called many times and changes what it captured.
+    /// Wraps a closure of one argument that may be called many times and changes what it captured.
     ///
-    /// Like [`wrap_fn`](Self::wrap_fn) for [`FnMut`].
+    /// Like [`wrap_fn`](Self::wrap_fn) for [`FnMut`]. Its docs say what to write for other closures, and where the compiler
+    /// asks for the argument's type.
     ///
     /// # Examples
     ///
@@ -208,8 +295,8 @@ pub trait Snapshot: Clone {
     where
         F: FnMut(A) -> R,
     {
-        let mut f = f.with_context(self);
-        move |arg| f.inside(|f| f(arg))
+        let mut f = Carried::new(f, self);
+        move |arg| f.run_mut(|f| f(arg))
     }
 }
 

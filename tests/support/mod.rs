@@ -163,21 +163,13 @@ impl Case {
     /// Asserts that the probe saw these events, each in the right context, and its own drop last, there too.
     #[track_caller]
     pub fn assert_saw(&self, events: &[&'static str]) {
-        self.assert_saw_and_dropped(events, self.expected());
+        let expected: Vec<_> = events.iter().chain(&["drop"]).map(|event| (*event, self.expected())).collect();
+        assert_eq!(self.events(), expected, "{}: (event, context) seen", self.name);
     }
 
-    /// Asserts that the probe saw these events, each in the right context, and its own drop last, in the stranger's: what
-    /// has ended, and has let its context go, is as if it were bare.
-    #[track_caller]
-    pub fn assert_saw_and_outlived(&self, events: &[&'static str]) {
-        self.assert_saw_and_dropped(events, Some("stranger"));
-    }
-
-    #[track_caller]
-    fn assert_saw_and_dropped(&self, events: &[&'static str], dropped_in: Option<&'static str>) {
-        let mut expected: Vec<_> = events.iter().map(|event| (*event, self.expected())).collect();
-        expected.push(("drop", dropped_in));
-        assert_eq!(*self.log.lock().unwrap(), expected, "{}: (event, context) seen", self.name);
+    /// What the probes saw so far, and in which context.
+    pub fn events(&self) -> Vec<Event> {
+        self.log.lock().unwrap().clone()
     }
 
     #[track_caller]
@@ -191,7 +183,7 @@ impl Case {
 pub struct Probe(Arc<Log>);
 
 /// What happened, and in which context.
-type Event = (&'static str, Option<&'static str>);
+pub type Event = (&'static str, Option<&'static str>);
 
 struct Log(Arc<Mutex<Vec<Event>>>);
 
