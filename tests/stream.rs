@@ -55,7 +55,6 @@ fn matrix() {
                 _ => {
                     let items = block_on(AssertUnwindSafe(stream.by_ref().collect::<Vec<_>>()).catch_unwind());
                     assert_stranger("after the stream's end");
-                    if items.is_ok() {}
                     match items {
                         Ok(items) if fate == Fate::Completes => {
                             assert_eq!(items, [Ok(1), Ok(2)]);
