@@ -30,6 +30,15 @@ pub(crate) const IN_MEMORY: &str = "in_memory";
 /// The `error.type` of work that panicked, was dropped before it was done, or took too long.
 pub(crate) const PANIC: &str = "panic";
 pub(crate) const CANCELLED: &str = "cancelled";
+pub(crate) const TIMEOUT: &str = "timeout";
+
+/// On a link, says where it leads.
+pub(crate) const LINK: &str = "ctxhop.link";
+pub(crate) const PREVIOUS_ATTEMPT: &str = "previous attempt";
+
+/// How long a message was in an in-memory queue and in hand before it was processed, in seconds.
+#[cfg(feature = "queue")]
+pub(crate) const TIME_IN_QUEUE: &str = "ctxhop.time_in_queue";
 
 /// The event for headers that are of no use, and what is wrong with them.
 pub(crate) const CONTEXT_REJECTED: &str = "ctxhop.context_rejected";

@@ -58,10 +58,14 @@
 
 mod action;
 mod classify;
+mod delivered;
 mod destination;
+mod each;
 mod metrics;
 mod operation;
 mod outcome;
+mod policy;
+mod rabbitmq;
 mod relation;
 mod report;
 mod running;
@@ -72,9 +76,13 @@ mod telemetry;
 mod wording;
 
 pub use classify::{ByError, ByType, Classify, OnOk};
+pub use delivered::Delivered;
 pub use destination::Destination;
+pub use each::Tally;
 pub use operation::Operation;
 pub use outcome::{Failure, Outcome};
+pub use policy::{ByOutcome, ByResult, Decide, Policy, Verdict};
+pub use rabbitmq::rabbitmq_name;
 pub use relation::Relation;
 pub use report::Report;
 pub use running::Running;

@@ -11,8 +11,8 @@ use crate::{
     Snapshot,
     carrier::{Carrier, Rejected},
     conventions::{
-        MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID,
-        MESSAGING_MESSAGE_ENVELOPE_SIZE, MESSAGING_MESSAGE_ID,
+        LINK, MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID,
+        MESSAGING_MESSAGE_ENVELOPE_SIZE, MESSAGING_MESSAGE_ID, PREVIOUS_ATTEMPT,
     },
 };
 
@@ -267,6 +267,23 @@ impl<C> Operation<C> {
     {
         self.open.attempted = true;
         Running::new(self.open, f, self.classify)
+    }
+
+    /// Links to the previous attempt at the message. `remember` is told this one, and gives the previous one.
+    pub(crate) fn link_attempt(self, remember: impl FnOnce(SpanContext) -> Option<SpanContext>) -> Self {
+        let attempt = self.open.span_context().filter(|_| self.open.is_recording());
+        match attempt.and_then(remember) {
+            Some(previous) => self.link_with(previous, [KeyValue::new(LINK, PREVIOUS_ATTEMPT)]),
+            None => self,
+        }
+    }
+
+    /// What the message tells of itself.
+    pub(super) fn describe(mut self, message: &impl Carrier) -> Self {
+        if self.open.is_recording() {
+            self.open.say_all(message.describe());
+        }
+        self
     }
 
     pub(super) fn add_rejected(&self, rejected: impl IntoIterator<Item = Rejected>) {

@@ -147,6 +147,10 @@ impl Open {
         self.recording.then(|| self.context.span())
     }
 
+    pub(super) const fn is_recording(&self) -> bool {
+        self.recording
+    }
+
     /// Has the span say this at its end, if it records. The last of several values of a key counts.
     pub(super) fn say(&mut self, attribute: impl FnOnce() -> KeyValue) {
         if self.recording {

@@ -5,18 +5,13 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::{KeyValue, trace::SpanContext};
+use opentelemetry::trace::SpanContext;
 
 use super::{
     Message,
     shared::{Envelope, Shared},
 };
 use crate::messaging::Operation;
-
-const TIME_IN_QUEUE: &str = "ctxhop.time_in_queue";
-
-/// On a link, says where it leads.
-const LINK: &str = "ctxhop.link";
 
 /// A message that a consumer has in hand. [`ack`](Self::ack), [`retry`](Self::retry), [`reject`](Self::reject) or
 /// [`into_message`](Self::into_message) settles it.
@@ -70,17 +65,13 @@ impl<T> Delivery<T> {
     /// delivery.ack();
     /// ```
     pub fn process(&mut self) -> Operation {
-        let envelope = self.envelope.as_ref().expect(SETTLED);
-        let operation = self.shared.destination.process(&envelope.message.message);
-        let waited = operation.began().saturating_duration_since(envelope.since);
-        let waited = KeyValue::new(TIME_IN_QUEUE, waited.as_secs_f64());
-        let operation = operation.delivery_count(envelope.deliveries).attributes([waited]);
-        let Some(attempt) = operation.span_context() else { return operation };
-        let earlier = envelope.message.attempt.as_deref();
-        match self.attempt.replace(attempt).or_else(|| earlier.cloned()) {
-            Some(previous) => operation.link_with(previous, [KeyValue::new(LINK, "previous attempt")]),
-            None => operation,
-        }
+        let operation = self.shared.destination.process_attempt(&*self, self.delivery_count());
+        operation.link_attempt(|attempt| self.remember(attempt))
+    }
+
+    /// Remembers the span of this attempt, and gives that of the previous one.
+    pub(super) fn remember(&mut self, attempt: SpanContext) -> Option<SpanContext> {
+        self.attempt.replace(attempt).or_else(|| self.envelope().message.attempt.as_deref().cloned())
     }
 
     /// How many times the message has been delivered, this time included.

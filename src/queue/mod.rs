@@ -66,6 +66,7 @@
 #[cfg(not(target_family = "wasm"))]
 mod blocking;
 mod consumer;
+mod delivered;
 mod delivery;
 mod line;
 mod message;

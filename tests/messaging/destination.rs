@@ -205,6 +205,37 @@ fn destinations() {
 }
 
 #[test]
+fn one_of_many() {
+    let rig = Rig::new();
+    let sensors = rig.connect(Destination::new("mqtt", "sensors/+"));
+    sensors.at("sensors/4711").process(&Headers::new()).run(|| ());
+    sensors.at("sensors/4712").process(&Headers::new()).run(|| ());
+    sensors.clone().template("sensors/{id}").at("sensors/4713").send(&mut Headers::new()).run(|| ());
+    sensors.at("sensors/+").send(&mut Headers::new()).run(|| ());
+    rig.connect(Destination::new("mqtt", "x").anonymous()).at("y").send(&mut Headers::new()).run(|| ());
+    sensors.at("sensors/4714").operation_name("poll").receive(&[Headers::new()]).run(|| ());
+    assert_eq!((sensors.name(), sensors.at("sensors/4711").name()), ("sensors/+", "sensors/4711"));
+
+    let said: Vec<_> =
+        rig.recorder.spans().iter().map(|it| format!("{}: {}", it.name, listed(&it.attributes))).collect();
+    let expected = [
+        "process sensors/+: destination.name=sensors/4711 destination.template=sensors/+ operation.name=process",
+        "process sensors/+: destination.name=sensors/4712 destination.template=sensors/+ operation.name=process",
+        "send sensors/{id}: destination.name=sensors/4713 destination.template=sensors/{id} operation.name=send",
+        "send sensors/+: destination.name=sensors/+ operation.name=send",
+        "send: destination.anonymous=true destination.name=y operation.name=send",
+        "poll sensors/+: batch.message_count=1 destination.name=sensors/4714 destination.template=sensors/+",
+    ];
+    for (said, expected) in said.iter().zip(expected) {
+        assert!(said.starts_with(expected), "{said}");
+    }
+    let metrics = rig.metrics();
+    assert!(metrics.iter().all(|line| !line.contains("471")), "{metrics:?}");
+    assert!(metrics[1].contains("=2{destination.template=sensors/+ "), "one series for all: {metrics:?}");
+    assert!(format!("{:?}", sensors.at("sensors/4711")).contains("sensors/4711"));
+}
+
+#[test]
 fn a_changed_clone_leaves_the_original() {
     let rig = Rig::new();
     let other = rig.orders.clone().template("orders.{id}");

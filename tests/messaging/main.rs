@@ -4,8 +4,11 @@
 mod support;
 
 mod destination;
+mod each;
 mod metrics;
 mod operation;
 mod outcome;
 mod relation;
+mod report;
 mod rig;
+mod said;

@@ -101,6 +101,8 @@ impl PushMetricExporter for Points {
         let mut points = self.0.lock().unwrap();
         for metric in metrics.scope_metrics().flat_map(|scope| {
             assert_eq!(scope.scope().name(), "ctxhop");
+            // A new version may rename attributes: then look through src/conventions.rs, and the docs that name them.
+            assert_eq!(scope.scope().schema_url(), Some("https://opentelemetry.io/schemas/1.42.0"));
             scope.metrics()
         }) {
             let mut point = |value: u64, attributes: Vec<KeyValue>| {

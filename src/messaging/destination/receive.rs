@@ -7,7 +7,7 @@ use crate::{
     Snapshot,
     carrier::{Carrier, Rejected},
     messaging::{
-        Operation, Settlement,
+        Delivered, Operation, Settlement,
         action::Action,
         relation::{Origin, valid},
         span::Start,
@@ -91,7 +91,7 @@ impl Destination {
     ///   ours stays.
     /// - If it is a new root: the message's baggage, and nothing else.
     ///
-    /// Headers that are of no use are an event, `ctxhop.context_rejected`, on the span.
+    /// What the message [describes](Carrier::describe) is on the span. Headers that are of no use are an event, `ctxhop.context_rejected`, on the span.
     ///
     /// # Examples
     ///
@@ -117,10 +117,27 @@ impl Destination {
     ///    └─ send invoices [producer]");
     /// ```
     pub fn process(&self, message: &impl Carrier) -> Operation {
+        self.process_at(message, None).0
+    }
+
+    /// Like [`process`](Self::process), for a message of which you know how many times it was delivered, this time
+    /// included. The span has the number from its start, so that samplers see it.
+    pub fn process_attempt(&self, message: &impl Carrier, delivery_count: u64) -> Operation {
+        self.process_at(message, Some(delivery_count)).0
+    }
+
+    /// Like [`process`](Self::process), with all that the delivery tells, and with where its settlement belongs.
+    pub(in crate::messaging) fn process_delivered(&self, delivery: &mut impl Delivered) -> (Operation, Origin) {
+        let (operation, origin) = self.process_at(&*delivery, delivery.delivery_count());
+        (operation.link_attempt(|attempt| delivery.attempt(attempt)), origin)
+    }
+
+    fn process_at(&self, message: &impl Carrier, delivery_count: Option<u64>) -> (Operation, Origin) {
         let (origin, rejected) = self.target.origin(Context::capture(), message);
-        let operation = self.start(Start::new(Action::Process, origin.base, origin.links));
+        let Origin { base, links } = origin.clone();
+        let operation = self.start(Start { delivery_count, ..Start::new(Action::Process, base, links) });
         operation.add_rejected(rejected);
-        operation
+        (operation.describe(message), origin)
     }
 
     /// Processes messages in one go, by a handler that takes them all at once: one `CONSUMER` span, with a link to each
@@ -208,7 +225,10 @@ impl Destination {
     /// # }
     /// ```
     pub fn settle(&self, settlement: Settlement, message: &impl Carrier) -> Operation {
-        let (origin, _) = self.target.origin(Context::capture(), message);
+        self.settle_at(self.target.origin(Context::capture(), message).0, settlement)
+    }
+
+    pub(in crate::messaging) fn settle_at(&self, origin: Origin, settlement: Settlement) -> Operation {
         self.start(Start::new(Action::Settle(settlement), origin.base, origin.links))
     }
 

@@ -17,6 +17,8 @@ impl Destination {
     /// If the message has a creation context, by [`create`](Self::create) or by the user, the message keeps it. Then the
     /// span links to it, and the span's kind is `CLIENT`. So a message that is sent again, or forwarded, does not grow.
     ///
+    /// What the message [describes](Carrier::describe) is on the span.
+    ///
     /// If there is no span, for instance because telemetry is suppressed, the current context goes into the message.
     ///
     /// # Examples
@@ -42,7 +44,7 @@ impl Destination {
         if creates {
             self.target.telemetry().inject(operation.context(), message);
         }
-        operation
+        operation.describe(message)
     }
 
     /// Sends messages in one go: one span, with the number of messages.
@@ -120,7 +122,7 @@ impl Destination {
         let start = Start { creates: true, ..Start::new(Action::Create, ambient, Vec::new()) };
         let operation = self.start(start);
         self.target.telemetry().inject(operation.context(), message);
-        operation
+        operation.describe(message)
     }
 
     /// The creation context of a message that is about to be sent, if it has one. Mostly the message has not even headers.

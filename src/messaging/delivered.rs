@@ -1,0 +1,58 @@
+use std::fmt;
+
+use opentelemetry::trace::SpanContext;
+
+use super::Destination;
+use crate::carrier::Carrier;
+
+/// A message that a consumer has in hand, and that it can settle: [`ack`](Self::ack), [`retry`](Self::retry) or
+/// [`reject`](Self::reject).
+///
+/// Implement it for what a client library delivers, and [`Destination::process_each`] is its consumer loop.
+/// [`queue::Delivery`](crate::queue::Delivery) implements it (feature `queue`), and so do the deliveries of the clients that
+/// this crate has a feature for.
+///
+/// # Contract
+///
+/// - The loop takes the [`message`](Self::message) once, for each delivery, and then settles the delivery once, or drops
+///   it. The headers and the [description](Carrier::describe) need not be there any more once the message is taken.
+/// - To drop a delivery that is not settled is no loss: the broker delivers the message again, sooner or later.
+/// - A settlement that the broker refuses is an error, never an `Ok`.
+/// - The futures are not polled again after they are dropped, and may be dropped before they are ready: when the
+///   settlement takes too long.
+pub trait Delivered: Carrier {
+    /// What the handler takes. It takes it by value, so that its future can be spawned.
+    type Message;
+
+    /// Why a settlement failed.
+    type Error: fmt::Display;
+
+    /// Hands the message out. What the settlement needs stays here: a tag, a channel, for a queue in memory a clone.
+    fn message(&mut self) -> Self::Message;
+
+    /// How many times the message has been delivered, this time included, if the broker tells. A broker that tells only
+    /// that this is not the first time makes it two.
+    fn delivery_count(&self) -> Option<u64> {
+        None
+    }
+
+    /// The message's own destination, where it differs from the consumer's: see [`Destination::at`].
+    fn destination(&self, consumer: &Destination) -> Destination {
+        consumer.clone()
+    }
+
+    /// Remembers the span of this attempt at the message, and gives that of the previous one, if it is known.
+    fn attempt(&mut self, span: SpanContext) -> Option<SpanContext> {
+        let _ = span;
+        None
+    }
+
+    /// The message is done.
+    fn ack(self) -> impl Future<Output = Result<(), Self::Error>>;
+
+    /// The message is not done, and is to be delivered again.
+    fn retry(self) -> impl Future<Output = Result<(), Self::Error>>;
+
+    /// The message is not done and never will be. The broker drops it or puts it aside.
+    fn reject(self) -> impl Future<Output = Result<(), Self::Error>>;
+}

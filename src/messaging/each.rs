@@ -1,0 +1,290 @@
+//! The consumer loop.
+
+use std::{
+    any::type_name,
+    convert::Infallible,
+    fmt,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    task::Poll,
+};
+
+use futures_core::Stream;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::{Decide, Delivered, Destination, Outcome, Policy, Verdict, relation::Origin};
+use crate::conventions::TIMEOUT;
+
+/// How many deliveries the loop takes in one poll, so that a stream that is always ready leaves its task to others.
+const BUDGET: usize = 64;
+
+impl Destination {
+    /// Processes and settles each message of a stream: one consumer loop for every broker and for the in-memory queue.
+    ///
+    /// For each delivery it starts the span of [`process`](Self::process), calls the handler with the message, and
+    /// settles the delivery as the [`Policy`] says, in a span beside the first. It never stops for a message: a handler
+    /// that fails or panics, and a settlement that fails or takes too long, is in the spans and in the [`Tally`], and the
+    /// loop goes on.
+    ///
+    /// # When it ends
+    ///
+    /// When the stream has ended and all messages in hand are settled. To end it earlier, end the stream:
+    /// `deliveries.take_until(shutdown)`, by `futures::StreamExt`. Then the loop takes no more messages, and finishes
+    /// those that it has.
+    ///
+    /// # What is current
+    ///
+    /// The spans belong to whatever is current where the loop is polled, as [`Relation`](super::Relation) says. A loop
+    /// lives long: spawn it [detached](crate::Propagate::detached), or all messages join the trace that it was started in.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it drops the messages in hand: handlers are dropped in their spans, which end as cancelled, and deliveries
+    /// are dropped unsettled, so that they are delivered again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{messaging::{Destination, Policy}, queue::{self, Message}};
+    ///
+    /// async fn handle(message: Message<&str>) -> Result<(), std::io::Error> {
+    ///     println!("{}", message.payload);
+    ///     Ok(())
+    /// }
+    ///
+    /// # futures::executor::block_on(async {
+    /// let orders = Destination::in_memory("orders");
+    /// let (publisher, consumer) = queue::bounded(orders.clone(), 8);
+    /// publisher.publish("two apples").await.unwrap();
+    /// drop(publisher);
+    ///
+    /// let tally = orders.process_each(consumer, handle, Policy::unlimited().attempts(3)).await;
+    /// assert_eq!(tally.acked, 1);
+    /// # });
+    /// ```
+    pub fn process_each<S, H, F, L, W, D>(
+        &self,
+        deliveries: S,
+        handler: H,
+        policy: Policy<L, D>,
+    ) -> impl Future<Output = Tally> + use<S, H, F, L, W, D>
+    where
+        S: Stream<Item: Delivered>,
+        H: Fn(<S::Item as Delivered>::Message) -> F,
+        F: Future<Output: Outcome>,
+        L: Fn() -> W,
+        W: Future,
+        D: Decide<F::Output>,
+    {
+        let deliveries = deliveries.map(Ok::<_, Infallible>);
+        let each = each(self.clone(), deliveries, handler, policy);
+        async { each.await.0 }
+    }
+
+    /// Like [`process_each`](Self::process_each), for a stream that may fail: most clients' streams give a [`Result`] for
+    /// each delivery.
+    ///
+    /// # Errors
+    ///
+    /// The stream's first error, once all messages in hand are settled. Where the stream goes on after an error, filter
+    /// the errors out and use `process_each`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`process_each`](Self::process_each).
+    pub fn try_process_each<S, M, E, H, F, L, W, D>(
+        &self,
+        deliveries: S,
+        handler: H,
+        policy: Policy<L, D>,
+    ) -> impl Future<Output = Result<Tally, E>> + use<S, M, E, H, F, L, W, D>
+    where
+        S: Stream<Item = Result<M, E>>,
+        M: Delivered,
+        H: Fn(M::Message) -> F,
+        F: Future<Output: Outcome>,
+        L: Fn() -> W,
+        W: Future,
+        D: Decide<F::Output>,
+    {
+        let each = each(self.clone(), deliveries, handler, policy);
+        async {
+            match each.await {
+                (tally, None) => Ok(tally),
+                (_, Some(error)) => Err(error),
+            }
+        }
+    }
+}
+
+/// How many messages a consumer loop has settled, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Messages that are done.
+    pub acked: u64,
+    /// Deliveries after which the message was to be delivered again.
+    pub retried: u64,
+    /// Messages that were given up.
+    pub rejected: u64,
+    /// Settlements that failed or took too long. Nobody knows what becomes of the message.
+    pub unsettled: u64,
+    /// Handlers that panicked. Their messages are among the others too.
+    pub panicked: u64,
+}
+
+async fn each<S, M, E, H, F, L, W, D>(
+    consumer: Destination,
+    deliveries: S,
+    handler: H,
+    policy: Policy<L, D>,
+) -> (Tally, Option<E>)
+where
+    S: Stream<Item = Result<M, E>>,
+    M: Delivered,
+    H: Fn(M::Message) -> F,
+    F: Future<Output: Outcome>,
+    L: Fn() -> W,
+    W: Future,
+    D: Decide<F::Output>,
+{
+    let mut tally = Tally::default();
+    let mut failure = None;
+    let mut deliveries = pin!(deliveries);
+    let mut in_hand = FuturesUnordered::new();
+    let mut open = true;
+    poll_fn(|task| {
+        for _ in 0..BUDGET {
+            while let Poll::Ready(Some(())) = in_hand.poll_next_unpin(task).map(|done| done.map(|done| tally.add(done)))
+            {
+            }
+            if !open && in_hand.is_empty() {
+                return Poll::Ready(());
+            }
+            if !open || in_hand.len() >= policy.at_once {
+                return Poll::Pending;
+            }
+            match deliveries.as_mut().poll_next(task) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(delivery))) => in_hand.push(one(&consumer, delivery, &handler, &policy)),
+                Poll::Ready(end) => {
+                    failure = end.and_then(Result::err);
+                    open = false;
+                }
+            }
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+    drop(in_hand);
+    (tally, failure)
+}
+
+/// What became of one delivery.
+struct Done {
+    verdict: Verdict,
+    settled: bool,
+    panicked: bool,
+}
+
+impl Tally {
+    fn add(&mut self, done: Done) {
+        let count = match (done.settled, done.verdict) {
+            (false, _) => &mut self.unsettled,
+            (true, Verdict::Ack) => &mut self.acked,
+            (true, Verdict::Retry) => &mut self.retried,
+            (true, Verdict::Reject) => &mut self.rejected,
+        };
+        *count += 1;
+        self.panicked += u64::from(done.panicked);
+    }
+}
+
+async fn one<M, H, F, L, W, D>(consumer: &Destination, mut delivery: M, handler: &H, policy: &Policy<L, D>) -> Done
+where
+    M: Delivered,
+    H: Fn(M::Message) -> F,
+    F: Future<Output: Outcome>,
+    L: Fn() -> W,
+    W: Future,
+    D: Decide<F::Output>,
+{
+    let destination = delivery.destination(consumer);
+    let delivery_count = delivery.delivery_count();
+    let (operation, origin) = destination.process_delivered(&mut delivery);
+    let result = {
+        let work = pin!(operation.run_async(|| handler(delivery.message())));
+        caught(work).await
+    };
+    let verdict = policy.verdict(result.as_ref(), delivery_count);
+    let settled = settle(&destination, origin, delivery, verdict, &policy.limit).await;
+    Done { verdict, settled, panicked: result.is_none() }
+}
+
+/// The output, or `None` if the future has panicked.
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Returns whether the broker has taken the settlement.
+async fn settle<M, W: Future>(
+    destination: &Destination,
+    origin: Origin,
+    delivery: M,
+    verdict: Verdict,
+    limit: impl Fn() -> W,
+) -> bool
+where
+    M: Delivered,
+{
+    let settling = || async move {
+        match verdict {
+            Verdict::Ack => limited(delivery.ack(), limit()).await,
+            Verdict::Retry => limited(delivery.retry(), limit()).await,
+            Verdict::Reject => limited(delivery.reject(), limit()).await,
+        }
+    };
+    let operation = destination.settle_at(origin, verdict.into());
+    operation.error_type(Unsettled::<M::Error>::kind).run_async(settling).await.is_ok()
+}
+
+async fn limited<E>(settling: impl Future<Output = Result<(), E>>, limit: impl Future) -> Result<(), Unsettled<E>> {
+    let (mut settling, mut limit) = (pin!(settling), pin!(limit));
+    poll_fn(|task| {
+        if let Poll::Ready(settled) = settling.as_mut().poll(task) {
+            return Poll::Ready(settled.map_err(Unsettled::Failed));
+        }
+        limit.as_mut().poll(task).map(|_| Err(Unsettled::TooLate))
+    })
+    .await
+}
+
+/// Why a delivery is not settled.
+enum Unsettled<E> {
+    Failed(E),
+    TooLate,
+}
+
+impl<E> Unsettled<E> {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => type_name::<E>(),
+            Self::TooLate => TIMEOUT,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Unsettled<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::TooLate => f.write_str("the settlement took too long"),
+        }
+    }
+}

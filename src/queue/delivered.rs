@@ -1,0 +1,65 @@
+//! The queue's deliveries in the consumer loop of [`messaging`](crate::messaging).
+
+use std::{convert::Infallible, iter};
+
+use opentelemetry::{KeyValue, trace::SpanContext};
+
+use super::{Delivery, Message};
+use crate::{carrier::Carrier, conventions::TIME_IN_QUEUE, messaging::Delivered};
+
+/// As a [`Carrier`], a delivery is its message's headers. It describes itself by its time in the queue.
+impl<T> Carrier for Delivery<T> {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.headers.get_all(key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.headers.keys()
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        self.headers.set(key, value)
+    }
+
+    fn remove(&mut self, key: &str) {
+        Carrier::remove(&mut self.headers, key);
+    }
+
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        iter::once(KeyValue::new(TIME_IN_QUEUE, self.time_in_queue().as_secs_f64()))
+    }
+}
+
+/// The handler gets a clone of the message, because the queue needs the message again if the handler fails. To clone a
+/// payload that is big, or is no `Clone`, put it in an [`Arc`](std::sync::Arc).
+impl<T: Clone> Delivered for Delivery<T> {
+    type Message = Message<T>;
+    type Error = Infallible;
+
+    fn message(&mut self) -> Message<T> {
+        (**self).clone()
+    }
+
+    fn delivery_count(&self) -> Option<u64> {
+        Some(self.delivery_count())
+    }
+
+    fn attempt(&mut self, span: SpanContext) -> Option<SpanContext> {
+        self.remember(span)
+    }
+
+    async fn ack(self) -> Result<(), Infallible> {
+        self.ack();
+        Ok(())
+    }
+
+    async fn retry(self) -> Result<(), Infallible> {
+        self.retry();
+        Ok(())
+    }
+
+    async fn reject(self) -> Result<(), Infallible> {
+        self.reject();
+        Ok(())
+    }
+}

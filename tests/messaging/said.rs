@@ -1,0 +1,162 @@
+//! What spans say: each attribute once, what a message tells of itself, what samplers see; and nothing that nobody records.
+
+use std::{
+    cell::Cell,
+    collections::HashSet,
+    iter,
+    sync::{Arc, Mutex},
+};
+
+use ctxhop::{
+    carrier::{Carrier, Headers},
+    messaging::{Destination, Settlement},
+    queue,
+    testing::TraceRecorder,
+};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Link, SpanKind, TraceId, TraceState},
+};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
+
+use crate::rig::{Rig, listed, traced};
+
+/// A message that counts how often it is asked for what it is.
+#[derive(Default)]
+struct Asked {
+    headers: Headers,
+    times: Cell<u32>,
+}
+
+impl Carrier for Asked {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.headers.get_all(key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.headers.keys()
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        self.headers.set(key, value)
+    }
+
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        self.times.set(self.times.get() + 1);
+        [KeyValue::new("messaging.message.id", "17"), KeyValue::new("messaging.destination.name", "elsewhere")]
+            .into_iter()
+    }
+}
+
+#[test]
+fn a_message_tells_what_it_is() {
+    let rig = Rig::new();
+    rig.orders.send(&mut Asked::default()).run(|| ());
+    rig.orders.create(&mut Asked::default()).run(|| ());
+    rig.orders.process(&Asked::default()).run(|| ());
+    for span in rig.recorder.spans() {
+        let said = listed(&span.attributes);
+        assert!(said.contains("message.id=17") && said.contains("destination.name=orders"), "{said}");
+    }
+}
+
+#[test]
+fn nobody_is_asked_for_what_nobody_records() {
+    let unsampled = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff);
+    let rig = Rig::with_recorder(TraceRecorder::with_provider(unsampled));
+    let silent = Destination::new("rabbitmq", "orders");
+    for orders in [&rig.orders, &silent] {
+        let mut message = Asked::default();
+        orders.send(&mut message).run(|| ());
+        orders.process(&message).attributes(iter::from_fn(|| unreachable!("nobody records"))).run(|| ());
+        orders.settle(Settlement::Ack, &message).run(|| ());
+        assert_eq!(message.times.get(), 0);
+    }
+}
+
+/// Whatever is said, and however often.
+#[test]
+fn no_attribute_is_there_twice() {
+    let rig = Rig::new();
+    let orders = rig.connect(Destination::new("kafka", "orders").partition("1").consumer_group("billing"));
+    let count = "messaging.kafka.message.delivery_count";
+    orders
+        .process_attempt(&Asked::default(), 2)
+        .message_id("18")
+        .message_id("19")
+        .partition("2")
+        .delivery_count(3)
+        .attribute(count, 4)
+        .attribute("messaging.destination.name", "elsewhere")
+        .attribute("messaging.consumer.group.name", "elsewhere")
+        .attribute("messaging.destination.partition.id", "9")
+        .attribute("error.type", "made up")
+        .run(|| Err::<(), _>("no apples"))
+        .unwrap_err();
+    assert_eq!(
+        listed(&rig.span("process orders").attributes),
+        "consumer.group.name=billing destination.name=orders destination.partition.id=1 error.type=&str \
+         kafka.message.delivery_count=2 message.id=19 operation.name=process operation.type=process system=kafka"
+    );
+
+    let batch = [traced(), traced()];
+    rig.orders.receive(&batch).batch(9).run(|| ());
+    rig.orders.process_batch(&batch).batch(9).run(|| ());
+    rig.orders.settle_batch(Settlement::Ack, &batch).batch(9).run(|| ());
+    rig.orders
+        .operation_name("publish")
+        .send(&mut Headers::new())
+        .attribute("messaging.operation.name", "x")
+        .run(|| ());
+    for span in rig.recorder.spans() {
+        let keys: HashSet<_> = span.attributes.iter().map(|attribute| &attribute.key).collect();
+        assert_eq!(keys.len(), span.attributes.len(), "{}: {}", span.name, listed(&span.attributes));
+    }
+    assert!(
+        listed(&rig.span("ack orders").attributes).contains("batch.message_count=9"),
+        "of many only some are linked"
+    );
+}
+
+/// Keeps what it is asked about.
+#[derive(Clone, Debug, Default)]
+struct Asking(Arc<Mutex<Vec<String>>>);
+
+impl ShouldSample for Asking {
+    fn should_sample(
+        &self,
+        _: Option<&Context>,
+        _: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        self.0.lock().unwrap().push(format!("{name} {kind:?} {} +{}", listed(attributes), links.len()));
+        SamplingResult { decision: SamplingDecision::Drop, attributes: Vec::new(), trace_state: TraceState::default() }
+    }
+}
+
+#[test]
+fn samplers_see_what_is_known_at_the_start() {
+    let asking = Asking::default();
+    let provider = SdkTracerProvider::builder().with_sampler(asking.clone());
+    let rig = Rig::with_recorder(TraceRecorder::with_provider(provider));
+    rig.orders.process_attempt(&traced(), 3).run(|| ());
+    rig.orders.receive(&[traced(), traced()]).run(|| ());
+    let (publisher, consumer) = queue::unbounded(rig.connect(Destination::in_memory("orders")));
+    publisher.try_publish(7).unwrap();
+    consumer.try_recv().unwrap().process().run(|| ());
+    assert_eq!(
+        *asking.0.lock().unwrap(),
+        [
+            "process orders Consumer destination.name=orders operation.name=process operation.type=process \
+             rabbitmq.message.delivery_count=3 system=rabbitmq +1",
+            "receive orders Client batch.message_count=2 destination.name=orders operation.name=receive \
+             operation.type=receive system=rabbitmq +2",
+            "send orders Producer destination.name=orders operation.name=send operation.type=send system=in_memory +0",
+            "process orders Consumer destination.name=orders in_memory.message.delivery_count=1 operation.name=process \
+             operation.type=process system=in_memory +1",
+        ]
+    );
+}
