@@ -53,13 +53,21 @@ impl Headers {
 
     /// Adds a header at the end, next to those of the same name.
     pub fn append(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
-        self.0.push((name.into(), value.into()));
+        self.push((name.into(), value.into()));
+    }
+
+    /// Most messages have one header, `traceparent`, for which a list that grows by itself would have room four times.
+    fn push(&mut self, header: Header) {
+        if self.0.capacity() == 0 {
+            self.0.reserve_exact(1);
+        }
+        self.0.push(header);
     }
 
     /// Sets a header in place of all those of the same name: where the first of them was, else at the end.
     pub fn insert(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
         let header = (name.into(), value.into());
-        let Some(first) = self.0.iter().position(|other| is(other, &header.0)) else { return self.0.push(header) };
+        let Some(first) = self.0.iter().position(|other| is(other, &header.0)) else { return self.push(header) };
         let mut at = 0;
         self.0.retain(|other| {
             at += 1;
