@@ -2,8 +2,8 @@
 //! with shuttle's locks in place of std's.
 //!
 //! ```sh
-//! cargo run --release --manifest-path model/Cargo.toml               # 20 seconds
-//! cargo run --release --manifest-path model/Cargo.toml -- 600        # 10 minutes
+//! cargo run --release --manifest-path model/Cargo.toml                        # 20 seconds
+//! cargo run --release --manifest-path model/Cargo.toml -- 600                 # 10 minutes
 //! cargo run --release --manifest-path model/Cargo.toml -- "a case" SCHEDULE   # what has failed, once more
 //! ```
 //!
