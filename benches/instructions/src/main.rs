@@ -11,6 +11,8 @@
 
 #[path = "../../by_hand/mod.rs"]
 mod by_hand;
+#[path = "../../twin/mod.rs"]
+mod twin;
 
 use std::{
     collections::HashMap,
@@ -177,6 +179,23 @@ const CASES: &[Case] = &[
             for _ in 0..rounds {
                 by_hand::publish(&tracer, &tx, 7).await;
                 by_hand::process(&tracer, &rx, async |value| _ = black_box(value)).await;
+            }
+        });
+    }),
+    ("publish + process", "by hand, same", |rounds| {
+        let tracer = SdkTracerProvider::builder().with_span_processor(Discard).build().tracer("instructions");
+        block_on(async move {
+            let queue = twin::Queue::new(tracer, 1);
+            for _ in 0..rounds {
+                queue.publish(7).await;
+                let mut delivery = queue.recv().await;
+                let value = delivery.value();
+                let handle = async {
+                    _ = black_box(value);
+                    Ok::<_, &str>(())
+                };
+                queue.process(&mut delivery, handle).await.expect("it does not fail");
+                delivery.ack();
             }
         });
     }),
