@@ -4,6 +4,7 @@
 mod bound;
 #[cfg(feature = "messaging")]
 mod conventions;
+mod hop;
 mod snapshot;
 #[cfg(feature = "messaging")]
 mod trust;
@@ -45,7 +46,7 @@ pub use trust::{BaggagePolicy, Trust};
 /// their modules to name them.
 pub mod prelude {
     pub use crate::{
-        channel::{SendWithContext as _, TrySendWithContext as _},
+        channel::{AsyncSendWithContext as _, SendWithContext as _, TrySendWithContext as _},
         thread::{BuilderExt as _, ScopeExt as _},
         {ContextExt, Propagate, Snapshot},
     };
@@ -62,7 +63,7 @@ pub mod prelude {
     #[cfg(feature = "tokio")]
     #[doc(no_inline)]
     pub use crate::{
-        channel::tokio::SenderExt as _,
+        channel::tokio::{SenderExt as _, WatchSenderExt as _},
         tokio::{HandleExt as _, JoinSetExt as _, LocalSetExt as _, RuntimeExt as _},
     };
 }

@@ -1,28 +1,35 @@
-//! [`std::thread`], with the current context in every thread.
+//! [`std::thread`], with a context in every thread.
 //!
-//! | bare | with the context |
-//! |---|---|
-//! | `std::thread::spawn(f)` | [`ctxhop::thread::spawn(f)`](spawn) |
-//! | `builder.spawn(f)` | [`builder.spawn_with_current_context(f)`](BuilderExt::spawn_with_current_context) |
-//! | `builder.spawn_scoped(scope, f)` | [`builder.spawn_scoped_with_current_context(scope, f)`](BuilderExt::spawn_scoped_with_current_context) |
-//! | `scope.spawn(f)` | [`scope.spawn_with_current_context(f)`](ScopeExt::spawn_with_current_context) |
+//! | bare | with the current context | with one of your choice |
+//! |---|---|---|
+//! | `std::thread::spawn(f)` | [`ctxhop::thread::spawn(f)`](spawn) | [`spawn_with_context(cx, f)`](spawn_with_context) |
+//! | `builder.spawn(f)` | [`builder.spawn_with_current_context(f)`](BuilderExt::spawn_with_current_context) | [`builder.spawn_with_context(cx, f)`](BuilderExt::spawn_with_context) |
+//! | `builder.spawn_scoped(scope, f)` | [`builder.spawn_scoped_with_current_context(scope, f)`](BuilderExt::spawn_scoped_with_current_context) | [`builder.spawn_scoped_with_context(cx, scope, f)`](BuilderExt::spawn_scoped_with_context) |
+//! | `scope.spawn(f)` | [`scope.spawn_with_current_context(f)`](ScopeExt::spawn_with_current_context) | [`scope.spawn_with_context(cx, f)`](ScopeExt::spawn_with_context) |
 //!
-//! The context is captured at the call, let go when the closure returns or panics, and current for the closure only:
-//! destructors of the new thread's thread-locals run outside it.
+//! For a thread that outlives the request that started it, there are [`spawn_detached`] and [`spawn_parent_only`].
+//!
+//! The context is captured at the call. The thread lets it go when the closure returns or panics. It is current for the
+//! closure only: destructors of the new thread's thread-locals run outside it.
 
 use std::{
     io,
     thread::{Builder, JoinHandle, Scope, ScopedJoinHandle},
 };
 
-use crate::wrap;
+use opentelemetry::Context;
+
+use crate::{
+    ContextExt, Snapshot,
+    hop::{Sealed, job},
+};
 
 /// [`std::thread::spawn`], with the context that is current now.
 ///
 /// # Panics
 ///
-/// As [`std::thread::spawn`] does, if the operating system refuses a thread; the closure is dropped inside its context
-/// and the context let go.
+/// If the operating system refuses a thread, as [`std::thread::spawn`] does. The closure is then dropped inside its
+/// context, and the context let go.
 ///
 /// # Examples
 ///
@@ -39,20 +46,134 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    std::thread::spawn(wrap(f))
+    spawn_with_context(Context::capture(), f)
 }
 
-/// Spawns of [`std::thread::Builder`] that carry the context.
-pub trait BuilderExt {
+/// [`std::thread::spawn`], with the given context or other [`Snapshot`].
+///
+/// # Panics
+///
+/// If the operating system refuses a thread, as [`spawn`] does.
+///
+/// # Examples
+///
+/// ```
+/// use opentelemetry::Context;
+///
+/// let cx = Context::new().with_value("given");
+/// let thread = ctxhop::thread::spawn_with_context(cx, || Context::current().get::<&str>().copied());
+/// assert_eq!(thread.join().unwrap(), Some("given"));
+/// ```
+#[track_caller]
+pub fn spawn_with_context<S, F, T>(context: S, f: F) -> JoinHandle<T>
+where
+    S: Snapshot + Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    std::thread::spawn(job(context, f))
+}
+
+/// [`std::thread::spawn`], with an empty context: the thread sees nothing of the request that started it, and keeps none
+/// of its spans open.
+///
+/// Use it for a long-lived thread that whoever comes first starts: a writer, a flush loop. A bare `std::thread::spawn`
+/// would do the same; this name says that it is meant, and a lint that forbids the bare call lets it pass.
+///
+/// # Panics
+///
+/// If the operating system refuses a thread, as [`spawn`] does.
+///
+/// # Examples
+///
+/// ```
+/// use opentelemetry::Context;
+///
+/// let _guard = Context::current_with_value("request 7").attach();
+/// let writer = ctxhop::thread::spawn_detached(|| Context::current().get::<&str>().copied());
+/// assert_eq!(writer.join().unwrap(), None);
+/// ```
+#[track_caller]
+pub fn spawn_detached<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    spawn_with_context(Context::new(), f)
+}
+
+/// [`std::thread::spawn`], with the [`parent_only`](ContextExt::parent_only) part of the context that is current now: what
+/// the thread does belongs to the current trace, but the thread keeps no span open.
+///
+/// Use it for work that nobody waits for, and that the trace should show all the same.
+///
+/// # Panics
+///
+/// If the operating system refuses a thread, as [`spawn`] does.
+///
+/// # Examples
+///
+/// ```
+/// use ctxhop::testing::TraceRecorder;
+/// use opentelemetry::trace::Tracer;
+/// use std::sync::Barrier;
+///
+/// static REQUEST_HAS_ENDED: Barrier = Barrier::new(2);
+///
+/// let recorder = TraceRecorder::new();
+/// let tracer = recorder.tracer("shop");
+/// let cleanup = tracer.clone().in_span("request", |_| {
+///     ctxhop::thread::spawn_parent_only(move || {
+///         REQUEST_HAS_ENDED.wait();
+///         drop(tracer.start("cleanup"));
+///     })
+/// });
+/// assert_eq!(recorder.spans().len(), 1, "the request has ended, the clean-up has not begun");
+///
+/// REQUEST_HAS_ENDED.wait();
+/// cleanup.join().unwrap();
+/// recorder.tree().assert_single_trace();
+/// ```
+#[track_caller]
+pub fn spawn_parent_only<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    spawn_with_context(Context::capture().parent_only(), f)
+}
+
+/// Spawns of [`std::thread::Builder`] that carry a context.
+///
+/// # Errors
+///
+/// Each method returns the error of its original if the operating system refuses a thread. The closure is then dropped
+/// inside its context, and the context let go.
+///
+/// # Panics
+///
+/// Each method panics, as its original does, if the thread's name contains a null byte.
+pub trait BuilderExt: Sealed + Sized {
+    /// [`Builder::spawn`], with the given context or other [`Snapshot`].
+    fn spawn_with_context<S, F, T>(self, context: S, f: F) -> io::Result<JoinHandle<T>>
+    where
+        S: Snapshot + Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static;
+
+    /// [`Builder::spawn_scoped`], with the given context or other [`Snapshot`].
+    fn spawn_scoped_with_context<'scope, 'env, S, F, T>(
+        self,
+        context: S,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        S: Snapshot + Send + 'scope,
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope;
+
     /// [`Builder::spawn`], with the context that is current now.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::spawn`]: the closure is dropped inside its context, and the context let go.
-    ///
-    /// # Panics
-    ///
-    /// As [`Builder::spawn`]: if the thread's name contains a null byte.
     ///
     /// # Examples
     ///
@@ -70,36 +191,12 @@ pub trait BuilderExt {
     fn spawn_with_current_context<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static;
-
-    /// [`Builder::spawn_scoped`], with the context that is current now.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::spawn_scoped`]: the closure is dropped inside its context, and the context let go.
-    ///
-    /// # Panics
-    ///
-    /// As [`Builder::spawn_scoped`]: if the thread's name contains a null byte.
-    fn spawn_scoped_with_current_context<'scope, 'env, F, T>(
-        self,
-        scope: &'scope Scope<'scope, 'env>,
-        f: F,
-    ) -> io::Result<ScopedJoinHandle<'scope, T>>
-    where
-        F: FnOnce() -> T + Send + 'scope,
-        T: Send + 'scope;
-}
-
-impl BuilderExt for Builder {
-    fn spawn_with_current_context<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
-    where
-        F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.spawn(wrap(f))
+        self.spawn_with_context(Context::capture(), f)
     }
 
+    /// [`Builder::spawn_scoped`], with the context that is current now.
     fn spawn_scoped_with_current_context<'scope, 'env, F, T>(
         self,
         scope: &'scope Scope<'scope, 'env>,
@@ -109,17 +206,52 @@ impl BuilderExt for Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn_scoped(scope, wrap(f))
+        self.spawn_scoped_with_context(Context::capture(), scope, f)
     }
 }
 
-/// Spawns of [`std::thread::Scope`] that carry the context.
-pub trait ScopeExt<'scope> {
-    /// [`Scope::spawn`], with the context that is current now. The closure may borrow.
-    ///
-    /// # Panics
-    ///
-    /// As [`Scope::spawn`] does, if the operating system refuses a thread.
+impl Sealed for Builder {}
+
+impl BuilderExt for Builder {
+    fn spawn_with_context<S, F, T>(self, context: S, f: F) -> io::Result<JoinHandle<T>>
+    where
+        S: Snapshot + Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn(job(context, f))
+    }
+
+    fn spawn_scoped_with_context<'scope, 'env, S, F, T>(
+        self,
+        context: S,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        S: Snapshot + Send + 'scope,
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn_scoped(scope, job(context, f))
+    }
+}
+
+/// Spawns of [`std::thread::Scope`] that carry a context. The closures may borrow.
+///
+/// # Panics
+///
+/// Each method panics, as [`Scope::spawn`] does, if the operating system refuses a thread.
+pub trait ScopeExt<'scope>: Sealed {
+    /// [`Scope::spawn`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_with_context<S, F, T>(&'scope self, context: S, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        S: Snapshot + Send + 'scope,
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope;
+
+    /// [`Scope::spawn`], with the context that is current now.
     ///
     /// # Examples
     ///
@@ -138,19 +270,25 @@ pub trait ScopeExt<'scope> {
     /// });
     /// assert_eq!(sum, 70);
     /// ```
-    fn spawn_with_current_context<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
-    where
-        F: FnOnce() -> T + Send + 'scope,
-        T: Send + 'scope;
-}
-
-impl<'scope> ScopeExt<'scope> for Scope<'scope, '_> {
     #[track_caller]
     fn spawn_with_current_context<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn(wrap(f))
+        self.spawn_with_context(Context::capture(), f)
+    }
+}
+
+impl Sealed for Scope<'_, '_> {}
+
+impl<'scope> ScopeExt<'scope> for Scope<'scope, '_> {
+    fn spawn_with_context<S, F, T>(&'scope self, context: S, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        S: Snapshot + Send + 'scope,
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn(job(context, f))
     }
 }

@@ -222,6 +222,12 @@ impl<T, S: Snapshot> WithContext<T, S> {
         self.carried.into_parts()
     }
 
+    /// Binds the value to another context, and gives the one that it had.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn replace_context(&mut self, context: S) -> Option<S> {
+        self.carried.replace_snapshot(context)
+    }
+
     /// Attaches the context, and gives the value: for a message whose work is no closure.
     ///
     /// Use it in synchronous code where the work has to `continue`, `return` or use `?`, which a closure for

@@ -1,35 +1,70 @@
+use std::future::poll_fn;
+
 use futures_channel::{
     mpsc::{Sender, TrySendError, UnboundedSender},
     oneshot,
 };
 
-use super::{SendWithContext, TrySendWithContext};
-use crate::{Propagate, WithContext};
+use super::{AsyncSendWithContext, SendWithContext, TrySendWithContext};
+use crate::hop::Sealed;
 
-/// This error cannot be rebuilt around another value, so the value comes back bound to its context:
+impl<M> Sealed for &mut Sender<M> {}
+
+/// [`futures::channel::mpsc::Sender`](Sender): what `futures::SinkExt::send` does for it.
+///
+/// Like that, the future is ready once there is room for this sender's next message, too. Unlike that, its error gives the
+/// message back, bound to its context, because nobody but its own crate can build this error around another value:
 /// `error.into_inner().into_inner()`.
-impl<T> TrySendWithContext<T> for &mut Sender<WithContext<T>> {
-    type Error = TrySendError<WithContext<T>>;
+impl<M> AsyncSendWithContext for &mut Sender<M> {
+    type Message = M;
+    type Error<T> = TrySendError<M>;
 
-    fn try_send_with_current_context(self, value: T) -> Result<(), Self::Error> {
-        self.try_send(value.with_current_context())
+    async fn send_message<T>(self, message: M, _bare: impl FnOnce(M) -> T) -> Result<(), TrySendError<M>> {
+        // Where the channel is closed, `try_send` says so, and gives the message back.
+        let _ready = poll_fn(|task| self.poll_ready(task)).await;
+        self.try_send(message)?;
+        // Where the channel is closed now, the message was sent all the same.
+        let _flushed = poll_fn(|task| self.poll_ready(task)).await;
+        Ok(())
     }
 }
 
-/// This error cannot be rebuilt around another value, so the value comes back bound to its context:
+/// [`futures::channel::mpsc::Sender`](Sender): [`try_send`](Sender::try_send).
+///
+/// Nobody but its own crate can build this error around another value, so the value comes back bound to its context:
 /// `error.into_inner().into_inner()`.
-impl<T> SendWithContext<T> for &UnboundedSender<WithContext<T>> {
-    type Output = Result<(), TrySendError<WithContext<T>>>;
+impl<M> TrySendWithContext for &mut Sender<M> {
+    type Message = M;
+    type Error<T> = TrySendError<M>;
 
-    fn send_with_current_context(self, value: T) -> Self::Output {
-        self.unbounded_send(value.with_current_context())
+    fn try_send_message<T>(self, message: M, _bare: impl FnOnce(M) -> T) -> Result<(), TrySendError<M>> {
+        self.try_send(message)
     }
 }
 
-impl<T> SendWithContext<T> for oneshot::Sender<WithContext<T>> {
-    type Output = Result<(), T>;
+impl<M> Sealed for &UnboundedSender<M> {}
 
-    fn send_with_current_context(self, value: T) -> Self::Output {
-        self.send(value.with_current_context()).map_err(WithContext::into_inner)
+/// [`futures::channel::mpsc::UnboundedSender`](UnboundedSender): [`unbounded_send`](UnboundedSender::unbounded_send).
+///
+/// Nobody but its own crate can build this error around another value, so the value comes back bound to its context:
+/// `error.into_inner().into_inner()`.
+impl<M> SendWithContext for &UnboundedSender<M> {
+    type Message = M;
+    type Output<T> = Result<(), TrySendError<M>>;
+
+    fn send_message<T>(self, message: M, _bare: impl FnOnce(M) -> T) -> Self::Output<T> {
+        self.unbounded_send(message)
+    }
+}
+
+impl<M> Sealed for oneshot::Sender<M> {}
+
+/// [`futures::channel::oneshot::Sender`](oneshot::Sender): [`send`](oneshot::Sender::send).
+impl<M> SendWithContext for oneshot::Sender<M> {
+    type Message = M;
+    type Output<T> = Result<(), T>;
+
+    fn send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Result<(), T> {
+        self.send(message).map_err(bare)
     }
 }

@@ -1,31 +1,41 @@
 use ::std::sync::mpsc::{SendError, Sender, SyncSender, TrySendError};
 
 use super::{SendWithContext, TrySendWithContext};
-use crate::{Propagate, WithContext};
+use crate::hop::Sealed;
 
-impl<T> SendWithContext<T> for &Sender<WithContext<T>> {
-    type Output = Result<(), SendError<T>>;
+impl<M> Sealed for &Sender<M> {}
 
-    fn send_with_current_context(self, value: T) -> Self::Output {
-        self.send(value.with_current_context()).map_err(|SendError(message)| SendError(message.into_inner()))
+/// [`std::sync::mpsc::Sender`]: [`send`](Sender::send).
+impl<M> SendWithContext for &Sender<M> {
+    type Message = M;
+    type Output<T> = Result<(), SendError<T>>;
+
+    fn send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Self::Output<T> {
+        self.send(message).map_err(|SendError(message)| SendError(bare(message)))
     }
 }
 
-impl<T> SendWithContext<T> for &SyncSender<WithContext<T>> {
-    type Output = Result<(), SendError<T>>;
+impl<M> Sealed for &SyncSender<M> {}
 
-    fn send_with_current_context(self, value: T) -> Self::Output {
-        self.send(value.with_current_context()).map_err(|SendError(message)| SendError(message.into_inner()))
+/// [`std::sync::mpsc::SyncSender`]: [`send`](SyncSender::send).
+impl<M> SendWithContext for &SyncSender<M> {
+    type Message = M;
+    type Output<T> = Result<(), SendError<T>>;
+
+    fn send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Self::Output<T> {
+        self.send(message).map_err(|SendError(message)| SendError(bare(message)))
     }
 }
 
-impl<T> TrySendWithContext<T> for &SyncSender<WithContext<T>> {
-    type Error = TrySendError<T>;
+/// [`std::sync::mpsc::SyncSender`]: [`try_send`](SyncSender::try_send).
+impl<M> TrySendWithContext for &SyncSender<M> {
+    type Message = M;
+    type Error<T> = TrySendError<T>;
 
-    fn try_send_with_current_context(self, value: T) -> Result<(), TrySendError<T>> {
-        self.try_send(value.with_current_context()).map_err(|error| match error {
-            TrySendError::Full(message) => TrySendError::Full(message.into_inner()),
-            TrySendError::Disconnected(message) => TrySendError::Disconnected(message.into_inner()),
+    fn try_send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Result<(), TrySendError<T>> {
+        self.try_send(message).map_err(|error| match error {
+            TrySendError::Full(message) => TrySendError::Full(bare(message)),
+            TrySendError::Disconnected(message) => TrySendError::Disconnected(bare(message)),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What only [`tokio::sync::mpsc`]'s bounded sender has.
+//! What only [`tokio::sync`]'s senders have.
 
 use std::time::Duration;
 
@@ -10,165 +10,392 @@ use ::tokio::sync::{
     },
     oneshot, watch,
 };
+use opentelemetry::Context;
 
-use super::{SendWithContext, TrySendWithContext};
-use crate::{Propagate, WithContext};
+use super::{AsyncSendWithContext, CarriesContext, SendWithContext, TrySendWithContext};
+use crate::{ContextExt, Propagate, Snapshot, WithContext, hop::Sealed};
 
-/// Sends of [`tokio::sync::mpsc::Sender`] that wait for room.
+impl<M> Sealed for &Sender<M> {}
+
+/// [`tokio::sync::mpsc::Sender`]: [`send`](Sender::send).
+impl<M> AsyncSendWithContext for &Sender<M> {
+    type Message = M;
+    type Error<T> = SendError<T>;
+
+    async fn send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Result<(), SendError<T>> {
+        self.send(message).await.map_err(|SendError(message)| SendError(bare(message)))
+    }
+}
+
+/// [`tokio::sync::mpsc::Sender`]: [`try_send`](Sender::try_send).
+impl<M> TrySendWithContext for &Sender<M> {
+    type Message = M;
+    type Error<T> = TrySendError<T>;
+
+    fn try_send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Result<(), TrySendError<T>> {
+        self.try_send(message).map_err(|error| match error {
+            TrySendError::Full(message) => TrySendError::Full(bare(message)),
+            TrySendError::Closed(message) => TrySendError::Closed(bare(message)),
+        })
+    }
+}
+
+impl<M> Sealed for &UnboundedSender<M> {}
+
+/// [`tokio::sync::mpsc::UnboundedSender`]: [`send`](UnboundedSender::send).
+impl<M> SendWithContext for &UnboundedSender<M> {
+    type Message = M;
+    type Output<T> = Result<(), SendError<T>>;
+
+    fn send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Self::Output<T> {
+        self.send(message).map_err(|SendError(message)| SendError(bare(message)))
+    }
+}
+
+impl<M> Sealed for Permit<'_, M> {}
+
+/// [`tokio::sync::mpsc::Permit`]: [`send`](Permit::send), which cannot fail.
+impl<M> SendWithContext for Permit<'_, M> {
+    type Message = M;
+    type Output<T> = ();
+
+    fn send_message<T>(self, message: M, _bare: impl FnOnce(M) -> T) {
+        self.send(message);
+    }
+}
+
+impl<M> Sealed for OwnedPermit<M> {}
+
+/// [`tokio::sync::mpsc::OwnedPermit`]: [`send`](OwnedPermit::send), which gives the sender back.
+impl<M> SendWithContext for OwnedPermit<M> {
+    type Message = M;
+    type Output<T> = Sender<M>;
+
+    fn send_message<T>(self, message: M, _bare: impl FnOnce(M) -> T) -> Sender<M> {
+        self.send(message)
+    }
+}
+
+impl<M> Sealed for oneshot::Sender<M> {}
+
+/// [`tokio::sync::oneshot::Sender`]: [`send`](oneshot::Sender::send).
+impl<M> SendWithContext for oneshot::Sender<M> {
+    type Message = M;
+    type Output<T> = Result<(), T>;
+
+    fn send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Result<(), T> {
+        self.send(message).map_err(bare)
+    }
+}
+
+impl<M> Sealed for &broadcast::Sender<M> {}
+
+/// [`tokio::sync::broadcast::Sender`]: [`send`](broadcast::Sender::send).
+///
+/// The channel keeps each message, and so a span that it holds open, until all receivers have it or it is overwritten.
+impl<M> SendWithContext for &broadcast::Sender<M> {
+    type Message = M;
+    type Output<T> = Result<usize, broadcast::error::SendError<T>>;
+
+    fn send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Self::Output<T> {
+        self.send(message).map_err(|broadcast::error::SendError(message)| broadcast::error::SendError(bare(message)))
+    }
+}
+
+impl<M> Sealed for &watch::Sender<M> {}
+
+/// [`tokio::sync::watch::Sender`]: [`send`](watch::Sender::send). For its other sends, see [`WatchSenderExt`].
+///
+/// The channel keeps the last message, and so a span that it holds open, until the next one.
+impl<M> SendWithContext for &watch::Sender<M> {
+    type Message = M;
+    type Output<T> = Result<(), watch::error::SendError<T>>;
+
+    fn send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Self::Output<T> {
+        self.send(message).map_err(|watch::error::SendError(message)| watch::error::SendError(bare(message)))
+    }
+}
+
+/// Sends of [`tokio::sync::mpsc::Sender`] that wait for some time, or block.
+pub trait SenderExt: Sealed {
+    /// What the channel's messages are.
+    type Message;
+
+    /// [`Sender::send_timeout`]; `bare` takes the value out of a message that comes back.
+    #[doc(hidden)]
+    fn send_message_timeout<T>(
+        &self,
+        message: Self::Message,
+        timeout: Duration,
+        bare: impl FnOnce(Self::Message) -> T,
+    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>;
+
+    /// [`Sender::blocking_send`]; `bare` takes the value out of a message that comes back.
+    #[doc(hidden)]
+    #[track_caller]
+    fn blocking_send_message<T>(
+        &self,
+        message: Self::Message,
+        bare: impl FnOnce(Self::Message) -> T,
+    ) -> Result<(), SendError<T>>;
+
+    /// [`Sender::send_timeout`], with the given context or other [`Snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the original: the channel stayed full, or is closed. The value comes back in the error.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a runtime with a timer, as the original does.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the original: if the future is dropped before it is ready, the message was not sent, and is dropped inside
+    /// its context.
+    fn send_timeout_with_context<S: Snapshot, T>(
+        &self,
+        context: S,
+        value: T,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>
+    where
+        Self::Message: CarriesContext,
+        Self: SenderExt<Message = WithContext<T, S>>,
+    {
+        self.send_message_timeout(value.with_context(context), timeout, WithContext::into_inner)
+    }
+
+    /// [`Sender::send_timeout`], with the context that is current at this call.
+    ///
+    /// Like [`send_timeout_with_context`](Self::send_timeout_with_context).
+    fn send_timeout_with_current_context<T>(
+        &self,
+        value: T,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>
+    where
+        Self::Message: CarriesContext,
+        Self: SenderExt<Message = WithContext<T>>,
+    {
+        self.send_timeout_with_context(Context::capture(), value, timeout)
+    }
+
+    /// [`Sender::blocking_send`], with the given context or other [`Snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the original: the channel is closed. The value comes back in the error.
+    ///
+    /// # Panics
+    ///
+    /// Within an asynchronous context, as the original does.
+    #[track_caller]
+    fn blocking_send_with_context<S: Snapshot, T>(&self, context: S, value: T) -> Result<(), SendError<T>>
+    where
+        Self::Message: CarriesContext,
+        Self: SenderExt<Message = WithContext<T, S>>,
+    {
+        self.blocking_send_message(value.with_context(context), WithContext::into_inner)
+    }
+
+    /// [`Sender::blocking_send`], with the context that is current now.
+    ///
+    /// Like [`blocking_send_with_context`](Self::blocking_send_with_context).
+    #[track_caller]
+    fn blocking_send_with_current_context<T>(&self, value: T) -> Result<(), SendError<T>>
+    where
+        Self::Message: CarriesContext,
+        Self: SenderExt<Message = WithContext<T>>,
+    {
+        self.blocking_send_with_context(Context::capture(), value)
+    }
+}
+
+impl<M> Sealed for Sender<M> {}
+
+impl<M> SenderExt for Sender<M> {
+    type Message = M;
+
+    async fn send_message_timeout<T>(
+        &self,
+        message: M,
+        timeout: Duration,
+        bare: impl FnOnce(M) -> T,
+    ) -> Result<(), SendTimeoutError<T>> {
+        self.send_timeout(message, timeout).await.map_err(|error| match error {
+            SendTimeoutError::Timeout(message) => SendTimeoutError::Timeout(bare(message)),
+            SendTimeoutError::Closed(message) => SendTimeoutError::Closed(bare(message)),
+        })
+    }
+
+    fn blocking_send_message<T>(&self, message: M, bare: impl FnOnce(M) -> T) -> Result<(), SendError<T>> {
+        self.blocking_send(message).map_err(|SendError(message)| SendError(bare(message)))
+    }
+}
+
+/// What [`tokio::sync::watch::Sender`] can do to its value, with a context for what comes of it.
+///
+/// The channel keeps its value until the next one, and the value its context. So where a span is current, prefer the
+/// `_parent_only` methods, which keep none open.
 ///
 /// # Examples
 ///
 /// ```
 /// use ctxhop::prelude::*;
 /// use opentelemetry::Context;
+/// use tokio::sync::watch;
 ///
-/// # #[tokio::main] async fn main() {
-/// let (tx, mut rx) = tokio::sync::mpsc::channel(1);
-/// let send = {
-///     let _guard = Context::current_with_value("request 7").attach();
-///     tx.send_with_current_context("hello")
-/// };
-/// send.await.unwrap();
+/// let (tx, rx) = watch::channel(1.detached());
+/// let seen = || rx.borrow().run_ref(|n| (*n, Context::current().get::<&str>().copied()));
 ///
-/// let message = rx.recv().await.unwrap();
-/// assert_eq!(message.run(|_hello| Context::current().get::<&str>().copied()), Some("request 7"));
+/// let previous = tx.send_replace_with_context(Context::new().with_value("first"), 2);
+/// assert_eq!((previous.into_inner(), seen()), (1, (2, Some("first"))));
 ///
-/// drop(rx);
-/// assert_eq!(tx.send_with_current_context("hello again").await.unwrap_err().0, "hello again");
-/// # }
+/// tx.send_modify_with_context(Context::new().with_value("second"), |n| *n += 1);
+/// assert_eq!(seen(), (3, Some("second")));
+///
+/// // What is not modified keeps its context, too.
+/// assert!(!tx.send_if_modified_with_context(Context::new().with_value("third"), |_| false));
+/// assert_eq!(seen(), (3, Some("second")));
 /// ```
-pub trait SenderExt<T> {
-    /// [`Sender::send`], with the context that is current at this call.
-    ///
-    /// # Errors
-    ///
-    /// As the original: the channel is closed. The value comes back in the error.
-    ///
-    /// # Cancel safety
-    ///
-    /// As the original: if the future is dropped before it is ready, the message was not sent, and is dropped inside
-    /// its context. To keep it, [`reserve`](Sender::reserve) first and send with the permit.
-    fn send_with_current_context(&self, value: T) -> impl Future<Output = Result<(), SendError<T>>>;
+pub trait WatchSenderExt: Sealed {
+    /// What the channel's messages are.
+    type Message;
 
-    /// [`Sender::send_timeout`], with the context that is current at this call.
-    ///
-    /// # Errors
-    ///
-    /// As the original: the channel stayed full, or is closed. The value comes back in the error.
+    /// [`watch::Sender::send_replace`].
+    #[doc(hidden)]
+    fn replace_message(&self, message: Self::Message) -> Self::Message;
+
+    /// [`watch::Sender::send_if_modified`].
+    #[doc(hidden)]
+    fn modify_message(&self, modify: impl FnOnce(&mut Self::Message) -> bool) -> bool;
+
+    /// [`watch::Sender::send_replace`], with the given context or other [`Snapshot`]. What comes back is bound to the
+    /// context that it was sent with.
+    fn send_replace_with_context<S: Snapshot, T>(&self, context: S, value: T) -> WithContext<T, S>
+    where
+        Self::Message: CarriesContext,
+        Self: WatchSenderExt<Message = WithContext<T, S>>,
+    {
+        self.replace_message(value.with_context(context))
+    }
+
+    /// [`watch::Sender::send_replace`], with the context that is current now.
+    fn send_replace_with_current_context<T>(&self, value: T) -> WithContext<T>
+    where
+        Self::Message: CarriesContext,
+        Self: WatchSenderExt<Message = WithContext<T>>,
+    {
+        self.send_replace_with_context(Context::capture(), value)
+    }
+
+    /// [`watch::Sender::send_replace`], with the [`parent_only`](ContextExt::parent_only) part of the context that is
+    /// current now.
+    fn send_replace_parent_only<T>(&self, value: T) -> WithContext<T>
+    where
+        Self::Message: CarriesContext,
+        Self: WatchSenderExt<Message = WithContext<T>>,
+    {
+        self.send_replace_with_context(Context::capture().parent_only(), value)
+    }
+
+    /// [`watch::Sender::send_modify`], with the given context or other [`Snapshot`] for the modified value. `modify` runs in
+    /// the caller's context.
     ///
     /// # Panics
     ///
-    /// As the original: when polled outside a runtime with a timer.
-    ///
-    /// # Cancel safety
-    ///
-    /// As the original: if the future is dropped before it is ready, the message was not sent, and is dropped inside
-    /// its context.
-    fn send_timeout_with_current_context(
-        &self,
-        value: T,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>;
+    /// With the closure's own panic, as the original does. The value then keeps the context that it had.
+    fn send_modify_with_context<S: Snapshot, T>(&self, context: S, modify: impl FnOnce(&mut T))
+    where
+        Self::Message: CarriesContext,
+        Self: WatchSenderExt<Message = WithContext<T, S>>,
+    {
+        self.send_if_modified_with_context(context, |value| {
+            modify(value);
+            true
+        });
+    }
 
-    /// [`Sender::blocking_send`], with the context that is current now.
+    /// [`watch::Sender::send_modify`], with the context that is current now for the modified value.
     ///
-    /// # Errors
+    /// Like [`send_modify_with_context`](Self::send_modify_with_context).
+    fn send_modify_with_current_context<T>(&self, modify: impl FnOnce(&mut T))
+    where
+        Self::Message: CarriesContext,
+        Self: WatchSenderExt<Message = WithContext<T>>,
+    {
+        self.send_modify_with_context(Context::capture(), modify);
+    }
+
+    /// [`watch::Sender::send_modify`], with the [`parent_only`](ContextExt::parent_only) part of the context that is current
+    /// now for the modified value.
     ///
-    /// As the original: the channel is closed. The value comes back in the error.
+    /// Like [`send_modify_with_context`](Self::send_modify_with_context).
+    fn send_modify_parent_only<T>(&self, modify: impl FnOnce(&mut T))
+    where
+        Self::Message: CarriesContext,
+        Self: WatchSenderExt<Message = WithContext<T>>,
+    {
+        self.send_modify_with_context(Context::capture().parent_only(), modify);
+    }
+
+    /// [`watch::Sender::send_if_modified`], with the given context or other [`Snapshot`] for the value if `modify` returns
+    /// `true`. `modify` runs in the caller's context.
     ///
     /// # Panics
     ///
-    /// As the original: within an asynchronous context.
-    fn blocking_send_with_current_context(&self, value: T) -> Result<(), SendError<T>>;
-}
-
-impl<T> SenderExt<T> for Sender<WithContext<T>> {
-    fn send_with_current_context(&self, value: T) -> impl Future<Output = Result<(), SendError<T>>> {
-        let message = value.with_current_context();
-        async { self.send(message).await.map_err(bare) }
-    }
-
-    fn send_timeout_with_current_context(
-        &self,
-        value: T,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>> {
-        let message = value.with_current_context();
-        async move {
-            self.send_timeout(message, timeout).await.map_err(|error| match error {
-                SendTimeoutError::Timeout(message) => SendTimeoutError::Timeout(message.into_inner()),
-                SendTimeoutError::Closed(message) => SendTimeoutError::Closed(message.into_inner()),
-            })
-        }
-    }
-
-    #[track_caller]
-    fn blocking_send_with_current_context(&self, value: T) -> Result<(), SendError<T>> {
-        self.blocking_send(value.with_current_context()).map_err(bare)
-    }
-}
-
-impl<T> TrySendWithContext<T> for &Sender<WithContext<T>> {
-    type Error = TrySendError<T>;
-
-    fn try_send_with_current_context(self, value: T) -> Result<(), TrySendError<T>> {
-        self.try_send(value.with_current_context()).map_err(|error| match error {
-            TrySendError::Full(message) => TrySendError::Full(message.into_inner()),
-            TrySendError::Closed(message) => TrySendError::Closed(message.into_inner()),
+    /// With the closure's own panic, as the original does. The value then keeps the context that it had.
+    fn send_if_modified_with_context<S: Snapshot, T>(&self, context: S, modify: impl FnOnce(&mut T) -> bool) -> bool
+    where
+        Self::Message: CarriesContext,
+        Self: WatchSenderExt<Message = WithContext<T, S>>,
+    {
+        // Dropped after the channel's lock: to drop a context may end a span, and whoever is told may look at the channel.
+        let mut previous = None;
+        self.modify_message(|message| {
+            let modified = modify(message.inner_mut());
+            if modified {
+                previous = message.replace_context(context);
+            }
+            modified
         })
     }
-}
 
-impl<T> SendWithContext<T> for &UnboundedSender<WithContext<T>> {
-    type Output = Result<(), SendError<T>>;
+    /// [`watch::Sender::send_if_modified`], with the context that is current now for the value if `modify` returns `true`.
+    ///
+    /// Like [`send_if_modified_with_context`](Self::send_if_modified_with_context).
+    fn send_if_modified_with_current_context<T>(&self, modify: impl FnOnce(&mut T) -> bool) -> bool
+    where
+        Self::Message: CarriesContext,
+        Self: WatchSenderExt<Message = WithContext<T>>,
+    {
+        self.send_if_modified_with_context(Context::capture(), modify)
+    }
 
-    fn send_with_current_context(self, value: T) -> Self::Output {
-        self.send(value.with_current_context()).map_err(bare)
+    /// [`watch::Sender::send_if_modified`], with the [`parent_only`](ContextExt::parent_only) part of the context that is
+    /// current now for the value if `modify` returns `true`.
+    ///
+    /// Like [`send_if_modified_with_context`](Self::send_if_modified_with_context).
+    fn send_if_modified_parent_only<T>(&self, modify: impl FnOnce(&mut T) -> bool) -> bool
+    where
+        Self::Message: CarriesContext,
+        Self: WatchSenderExt<Message = WithContext<T>>,
+    {
+        self.send_if_modified_with_context(Context::capture().parent_only(), modify)
     }
 }
 
-impl<T> SendWithContext<T> for Permit<'_, WithContext<T>> {
-    type Output = ();
+impl<M> Sealed for watch::Sender<M> {}
 
-    fn send_with_current_context(self, value: T) {
-        self.send(value.with_current_context());
+impl<M> WatchSenderExt for watch::Sender<M> {
+    type Message = M;
+
+    fn replace_message(&self, message: M) -> M {
+        self.send_replace(message)
     }
-}
 
-impl<T> SendWithContext<T> for OwnedPermit<WithContext<T>> {
-    type Output = Sender<WithContext<T>>;
-
-    fn send_with_current_context(self, value: T) -> Self::Output {
-        self.send(value.with_current_context())
+    fn modify_message(&self, modify: impl FnOnce(&mut M) -> bool) -> bool {
+        self.send_if_modified(modify)
     }
-}
-
-impl<T> SendWithContext<T> for oneshot::Sender<WithContext<T>> {
-    type Output = Result<(), T>;
-
-    fn send_with_current_context(self, value: T) -> Self::Output {
-        self.send(value.with_current_context()).map_err(WithContext::into_inner)
-    }
-}
-
-impl<T> SendWithContext<T> for &broadcast::Sender<WithContext<T>> {
-    type Output = Result<usize, broadcast::error::SendError<T>>;
-
-    fn send_with_current_context(self, value: T) -> Self::Output {
-        self.send(value.with_current_context())
-            .map_err(|broadcast::error::SendError(message)| broadcast::error::SendError(message.into_inner()))
-    }
-}
-
-impl<T> SendWithContext<T> for &watch::Sender<WithContext<T>> {
-    type Output = Result<(), watch::error::SendError<T>>;
-
-    fn send_with_current_context(self, value: T) -> Self::Output {
-        self.send(value.with_current_context())
-            .map_err(|watch::error::SendError(message)| watch::error::SendError(message.into_inner()))
-    }
-}
-
-fn bare<T>(SendError(message): SendError<WithContext<T>>) -> SendError<T> {
-    SendError(message.into_inner())
 }

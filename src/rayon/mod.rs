@@ -1,27 +1,28 @@
-//! [`rayon`], with the current context in every job and every parallel iterator.
+//! [`rayon`], with a context in every job and every parallel iterator.
 //!
 //! Free functions are drop-in: change `rayon::join` to `ctxhop::rayon::join`. Methods have the original's name with
-//! `_with_current_context` behind it.
+//! `_with_current_context` behind it. Each has a form that takes the context, or another [`Snapshot`], as its first
+//! argument: `_with_context`.
 //!
-//! | bare | with the context |
-//! |---|---|
-//! | `rayon::join(a, b)`, `join_context` | [`ctxhop::rayon::join(a, b)`](join), [`join_context`] |
-//! | `rayon::scope(…)`, `scope_fifo` | [`ctxhop::rayon::scope(…)`](scope), [`scope_fifo`] |
-//! | `rayon::in_place_scope(…)`, `in_place_scope_fifo` | the same, as the closure stays on this thread: [`in_place_scope`], [`in_place_scope_fifo`] |
-//! | `scope.spawn(…)`, `scope.spawn_broadcast(…)` | [`ScopeExt`], [`ScopeFifoExt`] |
-//! | `rayon::spawn(f)`, `spawn_fifo` | [`ctxhop::rayon::spawn(f)`](spawn), [`spawn_fifo`] |
-//! | `rayon::broadcast(f)`, `spawn_broadcast` | [`ctxhop::rayon::broadcast(f)`](broadcast), [`spawn_broadcast`] |
-//! | `pool.install(f)` and its siblings | [`ThreadPoolExt`] |
-//! | `items.par_iter().map(f).sum()` | `items.par_iter().with_current_context().map(f).sum()`, or [`in_current_context`](ParallelIteratorExt::in_current_context) |
-//! | `items.par_sort_by_key(f)` and its kin | `let cx = Context::capture();`<br>`items.par_sort_by_key(\|item\| cx.run(\|\| f(item)))` |
+//! | bare | with the current context | with one of your choice |
+//! |---|---|---|
+//! | `rayon::join(a, b)`, `join_context` | [`ctxhop::rayon::join(a, b)`](join), [`join_context`] | [`join_with_context`], [`join_context_with_context`] |
+//! | `rayon::scope(…)`, `scope_fifo` | [`ctxhop::rayon::scope(…)`](scope), [`scope_fifo`] | [`scope_with_context`], [`scope_fifo_with_context`] |
+//! | `rayon::in_place_scope(…)`, `in_place_scope_fifo` | the same, because the closure stays on this thread: [`in_place_scope`], [`in_place_scope_fifo`] | `cx.run(\|\| rayon::in_place_scope(…))` |
+//! | `scope.spawn(…)`, `scope.spawn_broadcast(…)` | [`ScopeExt`], [`ScopeFifoExt`] | |
+//! | `rayon::spawn(f)`, `spawn_fifo` | [`ctxhop::rayon::spawn(f)`](spawn), [`spawn_fifo`] | [`spawn_with_context`], [`spawn_fifo_with_context`] |
+//! | `rayon::broadcast(f)`, `spawn_broadcast` | [`ctxhop::rayon::broadcast(f)`](broadcast), [`spawn_broadcast`] | [`broadcast_with_context`], [`spawn_broadcast_with_context`] |
+//! | `pool.install(f)` and its siblings | [`ThreadPoolExt`] | |
+//! | `items.par_iter().map(f).sum()` | `items.par_iter().with_current_context().map(f).sum()`, or [`in_current_context`](ParallelIteratorExt::in_current_context) | [`in_context`](ParallelIteratorExt::in_context) |
+//! | `items.par_sort_by_key(f)` and its kin | `let cx = Context::capture();`<br>`items.par_sort_by_key(\|item\| cx.run(\|\| f(item)))` | |
 //!
 //! # Work stealing
 //!
-//! A worker that waits, in `join` for one, runs other jobs meanwhile, on its own stack and inside whatever is attached.
+//! A worker that waits, in `join` for example, runs other jobs meanwhile, on its own stack and inside whatever is attached.
 //! Every job made through this module attaches the context that was captured for it, also when that is empty: it never
 //! sees the context of the job that its worker waits in. Jobs of bare `rayon` do.
 //!
-//! The context is let go when the job is done or has panicked; the panic goes where rayon sends it, and leaves the
+//! The context is let go when the job is done or has panicked. The panic goes where rayon sends it, and leaves the
 //! worker clean.
 
 mod pool;
@@ -35,17 +36,17 @@ use ::rayon::{BroadcastContext, FnContext, Scope, ScopeFifo};
 use opentelemetry::Context;
 
 pub use crate::bound::parallel::ParallelIteratorExt;
-use crate::{Propagate, Snapshot, wrap};
+use crate::{Propagate, Snapshot, hop::job};
 
 /// [`rayon::join`], with the context that is current now in both closures.
 ///
-/// It costs one capture; the context is attached only where a closure was stolen, as otherwise it is current already.
+/// It costs one capture. The context is attached only where a closure was stolen, because otherwise it is current already.
 /// Threads that capture the same context contend for its reference counts: some tens of nanoseconds, so stop splitting
 /// at pieces that take a microsecond or more.
 ///
 /// # Panics
 ///
-/// With the closures' own panics, as [`rayon::join`].
+/// With the closures' own panics, as [`rayon::join`] does.
 ///
 /// # Examples
 ///
@@ -77,6 +78,20 @@ where
     join_context(|_| oper_a(), |_| oper_b())
 }
 
+/// [`rayon::join`], with the given context or other [`Snapshot`] in both closures.
+///
+/// Like [`join`], with one attach more: around the whole of it.
+pub fn join_with_context<S, A, B, RA, RB>(context: S, oper_a: A, oper_b: B) -> (RA, RB)
+where
+    S: Snapshot + Sync,
+    A: FnOnce() -> RA + Send,
+    B: FnOnce() -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
+    join_context_with_context(context, |_| oper_a(), |_| oper_b())
+}
+
 /// [`rayon::join_context`], with the context that is current now in both closures.
 ///
 /// Like [`join`].
@@ -87,23 +102,48 @@ where
     RA: Send,
     RB: Send,
 {
-    let cx = &Context::capture();
-    ::rayon::join_context(|at| run_migrated(cx, at, oper_a), |at| run_migrated(cx, at, oper_b))
+    join_inside(&Context::capture(), oper_a, oper_b)
 }
 
-/// A closure of a join that has not migrated runs on the caller's stack, where its context is current already.
+/// [`rayon::join_context`], with the given context or other [`Snapshot`] in both closures.
+///
+/// Like [`join_with_context`].
+pub fn join_context_with_context<S, A, B, RA, RB>(context: S, oper_a: A, oper_b: B) -> (RA, RB)
+where
+    S: Snapshot + Sync,
+    A: FnOnce(FnContext) -> RA + Send,
+    B: FnOnce(FnContext) -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
+    context.run(|| join_inside(&context, oper_a, oper_b))
+}
+
+/// A join in the context that is current: a closure that has not migrated runs on the caller's stack, and so inside it.
 #[inline]
-pub(crate) fn run_migrated<S: Snapshot, R>(cx: &S, at: FnContext, f: impl FnOnce(FnContext) -> R) -> R {
-    if at.migrated() { cx.run(|| f(at)) } else { f(at) }
+pub(crate) fn join_inside<S, A, B, RA, RB>(current: &S, oper_a: A, oper_b: B) -> (RA, RB)
+where
+    S: Snapshot + Sync,
+    A: FnOnce(FnContext) -> RA + Send,
+    B: FnOnce(FnContext) -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
+    ::rayon::join_context(|at| run_migrated(current, at, oper_a), |at| run_migrated(current, at, oper_b))
+}
+
+#[inline]
+fn run_migrated<S: Snapshot, R>(current: &S, at: FnContext, f: impl FnOnce(FnContext) -> R) -> R {
+    if at.migrated() { current.run(|| f(at)) } else { f(at) }
 }
 
 /// [`rayon::scope`], with the context that is current now in its closure.
 ///
-/// What is spawned in the scope has a context of its own: see [`ScopeExt`].
+/// Each spawn in the scope carries a context of its own: see [`ScopeExt`].
 ///
 /// # Panics
 ///
-/// With the panics of the closure and of what it spawns, as [`rayon::scope`].
+/// With the panics of the closure and of what it spawns, as [`rayon::scope`] does.
 ///
 /// # Examples
 ///
@@ -131,19 +171,43 @@ where
     OP: FnOnce(&Scope<'scope>) -> R + Send,
     R: Send,
 {
-    let op = op.with_current_context();
+    scope_with_context(Context::capture(), op)
+}
+
+/// [`rayon::scope`], with the given context or other [`Snapshot`] in its closure.
+///
+/// Like [`scope`].
+pub fn scope_with_context<'scope, S, OP, R>(context: S, op: OP) -> R
+where
+    S: Snapshot + Send,
+    OP: FnOnce(&Scope<'scope>) -> R + Send,
+    R: Send,
+{
+    let op = op.with_context(context);
     ::rayon::scope(|scope| op.run(|op| op(scope)))
 }
 
 /// [`rayon::scope_fifo`], with the context that is current now in its closure.
 ///
-/// Like [`scope`]; see [`ScopeFifoExt`] for its spawns.
+/// Like [`scope`]. See [`ScopeFifoExt`] for its spawns.
 pub fn scope_fifo<'scope, OP, R>(op: OP) -> R
 where
     OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
     R: Send,
 {
-    let op = op.with_current_context();
+    scope_fifo_with_context(Context::capture(), op)
+}
+
+/// [`rayon::scope_fifo`], with the given context or other [`Snapshot`] in its closure.
+///
+/// Like [`scope_fifo`].
+pub fn scope_fifo_with_context<'scope, S, OP, R>(context: S, op: OP) -> R
+where
+    S: Snapshot + Send,
+    OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
+    R: Send,
+{
+    let op = op.with_context(context);
     ::rayon::scope_fifo(|scope| op.run(|op| op(scope)))
 }
 
@@ -167,7 +231,29 @@ pub fn spawn<F>(func: F)
 where
     F: FnOnce() + Send + 'static,
 {
-    ::rayon::spawn(wrap(func));
+    spawn_with_context(Context::capture(), func);
+}
+
+/// [`rayon::spawn`], with the given context or other [`Snapshot`].
+///
+/// Like [`spawn`].
+///
+/// # Examples
+///
+/// ```
+/// use opentelemetry::Context;
+///
+/// let (tx, rx) = std::sync::mpsc::channel();
+/// let cx = Context::new().with_value("given");
+/// ctxhop::rayon::spawn_with_context(cx, move || tx.send(Context::current().get::<&str>().copied()).unwrap());
+/// assert_eq!(rx.recv().unwrap(), Some("given"));
+/// ```
+pub fn spawn_with_context<S, F>(context: S, func: F)
+where
+    S: Snapshot + Send + 'static,
+    F: FnOnce() + Send + 'static,
+{
+    ::rayon::spawn(job(context, func));
 }
 
 /// [`rayon::spawn_fifo`], with the context that is current now.
@@ -177,14 +263,25 @@ pub fn spawn_fifo<F>(func: F)
 where
     F: FnOnce() + Send + 'static,
 {
-    ::rayon::spawn_fifo(wrap(func));
+    spawn_fifo_with_context(Context::capture(), func);
+}
+
+/// [`rayon::spawn_fifo`], with the given context or other [`Snapshot`].
+///
+/// Like [`spawn`].
+pub fn spawn_fifo_with_context<S, F>(context: S, func: F)
+where
+    S: Snapshot + Send + 'static,
+    F: FnOnce() + Send + 'static,
+{
+    ::rayon::spawn_fifo(job(context, func));
 }
 
 /// [`rayon::broadcast`], with the context that is current now on every thread of the pool.
 ///
 /// # Panics
 ///
-/// With the closure's own panic, as [`rayon::broadcast`].
+/// With the closure's own panic, as [`rayon::broadcast`] does.
 ///
 /// # Examples
 ///
@@ -200,18 +297,39 @@ where
     OP: Fn(BroadcastContext<'_>) -> R + Sync,
     R: Send,
 {
-    let cx = Context::capture();
-    ::rayon::broadcast(|at| cx.run(|| op(at)))
+    broadcast_with_context(Context::capture(), op)
 }
 
-/// [`rayon::spawn_broadcast`], with the context that is current now on every thread of the
-/// pool.
+/// [`rayon::broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
+///
+/// Like [`broadcast`].
+pub fn broadcast_with_context<S, OP, R>(context: S, op: OP) -> Vec<R>
+where
+    S: Snapshot + Sync,
+    OP: Fn(BroadcastContext<'_>) -> R + Sync,
+    R: Send,
+{
+    ::rayon::broadcast(|at| context.run(|| op(at)))
+}
+
+/// [`rayon::spawn_broadcast`], with the context that is current now on every thread of the pool.
 ///
 /// Like [`spawn`].
 pub fn spawn_broadcast<OP>(op: OP)
 where
     OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
 {
-    let op = op.with_current_context();
+    spawn_broadcast_with_context(Context::capture(), op);
+}
+
+/// [`rayon::spawn_broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
+///
+/// Like [`spawn`].
+pub fn spawn_broadcast_with_context<S, OP>(context: S, op: OP)
+where
+    S: Snapshot + Send + Sync + 'static,
+    OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
+{
+    let op = op.with_context(context);
     ::rayon::spawn_broadcast(move |at| op.run_ref(|op| op(at)));
 }

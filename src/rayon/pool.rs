@@ -1,13 +1,16 @@
 use ::rayon::{BroadcastContext, Scope, ScopeFifo, ThreadPool};
 use opentelemetry::Context;
 
-use crate::{Propagate, Snapshot, wrap};
+use crate::{
+    Propagate, Snapshot,
+    hop::{Sealed, job},
+};
 
-/// What [`rayon::ThreadPool`] runs, with the context.
+/// What [`rayon::ThreadPool`] runs, with a context.
 ///
-/// `in_place_scope` and `in_place_scope_fifo` need nothing, as their closures stay on this thread; for what is spawned in
-/// any scope, see [`ScopeExt`](super::ScopeExt) and [`ScopeFifoExt`](super::ScopeFifoExt). The context is attached for the
-/// closure itself: parallel iterators in it are to be bound too.
+/// `in_place_scope` and `in_place_scope_fifo` need nothing, because their closures stay on this thread. For spawns in any
+/// scope, see [`ScopeExt`](super::ScopeExt) and [`ScopeFifoExt`](super::ScopeFifoExt). The context is attached for the
+/// closure itself: bind parallel iterators in it, too.
 ///
 /// # Examples
 ///
@@ -19,12 +22,70 @@ use crate::{Propagate, Snapshot, wrap};
 /// let _guard = Context::current_with_value("here").attach();
 /// assert_eq!(pool.install_with_current_context(|| Context::current().get::<&str>().copied()), Some("here"));
 /// ```
-pub trait ThreadPoolExt {
+pub trait ThreadPoolExt: Sealed {
+    /// [`ThreadPool::install`], with the given context or other [`Snapshot`].
+    fn install_with_context<S, OP, R>(&self, context: S, op: OP) -> R
+    where
+        S: Snapshot + Send,
+        OP: FnOnce() -> R + Send,
+        R: Send;
+
+    /// [`ThreadPool::join`], with the given context or other [`Snapshot`] in both closures.
+    fn join_with_context<S, A, B, RA, RB>(&self, context: S, oper_a: A, oper_b: B) -> (RA, RB)
+    where
+        S: Snapshot + Send + Sync,
+        A: FnOnce() -> RA + Send,
+        B: FnOnce() -> RB + Send,
+        RA: Send,
+        RB: Send;
+
+    /// [`ThreadPool::scope`], with the given context or other [`Snapshot`] in its closure.
+    fn scope_with_context<'scope, S, OP, R>(&self, context: S, op: OP) -> R
+    where
+        S: Snapshot + Send,
+        OP: FnOnce(&Scope<'scope>) -> R + Send,
+        R: Send;
+
+    /// [`ThreadPool::scope_fifo`], with the given context or other [`Snapshot`] in its closure.
+    fn scope_fifo_with_context<'scope, S, OP, R>(&self, context: S, op: OP) -> R
+    where
+        S: Snapshot + Send,
+        OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
+        R: Send;
+
+    /// [`ThreadPool::spawn`], with the given context or other [`Snapshot`].
+    fn spawn_with_context<S, OP>(&self, context: S, op: OP)
+    where
+        S: Snapshot + Send + 'static,
+        OP: FnOnce() + Send + 'static;
+
+    /// [`ThreadPool::spawn_fifo`], with the given context or other [`Snapshot`].
+    fn spawn_fifo_with_context<S, OP>(&self, context: S, op: OP)
+    where
+        S: Snapshot + Send + 'static,
+        OP: FnOnce() + Send + 'static;
+
+    /// [`ThreadPool::broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
+    fn broadcast_with_context<S, OP, R>(&self, context: S, op: OP) -> Vec<R>
+    where
+        S: Snapshot + Sync,
+        OP: Fn(BroadcastContext<'_>) -> R + Sync,
+        R: Send;
+
+    /// [`ThreadPool::spawn_broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
+    fn spawn_broadcast_with_context<S, OP>(&self, context: S, op: OP)
+    where
+        S: Snapshot + Send + Sync + 'static,
+        OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static;
+
     /// [`ThreadPool::install`], with the context that is current now.
     fn install_with_current_context<OP, R>(&self, op: OP) -> R
     where
         OP: FnOnce() -> R + Send,
-        R: Send;
+        R: Send,
+    {
+        self.install_with_context(Context::capture(), op)
+    }
 
     /// [`ThreadPool::join`], with the context that is current now in both closures.
     fn join_with_current_context<A, B, RA, RB>(&self, oper_a: A, oper_b: B) -> (RA, RB)
@@ -32,107 +93,137 @@ pub trait ThreadPoolExt {
         A: FnOnce() -> RA + Send,
         B: FnOnce() -> RB + Send,
         RA: Send,
-        RB: Send;
+        RB: Send,
+    {
+        self.join_with_context(Context::capture(), oper_a, oper_b)
+    }
 
     /// [`ThreadPool::scope`], with the context that is current now in its closure.
     fn scope_with_current_context<'scope, OP, R>(&self, op: OP) -> R
     where
         OP: FnOnce(&Scope<'scope>) -> R + Send,
-        R: Send;
+        R: Send,
+    {
+        self.scope_with_context(Context::capture(), op)
+    }
 
     /// [`ThreadPool::scope_fifo`], with the context that is current now in its closure.
     fn scope_fifo_with_current_context<'scope, OP, R>(&self, op: OP) -> R
     where
         OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
-        R: Send;
+        R: Send,
+    {
+        self.scope_fifo_with_context(Context::capture(), op)
+    }
 
     /// [`ThreadPool::spawn`], with the context that is current now.
     fn spawn_with_current_context<OP>(&self, op: OP)
     where
-        OP: FnOnce() + Send + 'static;
+        OP: FnOnce() + Send + 'static,
+    {
+        self.spawn_with_context(Context::capture(), op);
+    }
 
     /// [`ThreadPool::spawn_fifo`], with the context that is current now.
     fn spawn_fifo_with_current_context<OP>(&self, op: OP)
     where
-        OP: FnOnce() + Send + 'static;
+        OP: FnOnce() + Send + 'static,
+    {
+        self.spawn_fifo_with_context(Context::capture(), op);
+    }
 
     /// [`ThreadPool::broadcast`], with the context that is current now on every thread of the pool.
     fn broadcast_with_current_context<OP, R>(&self, op: OP) -> Vec<R>
     where
         OP: Fn(BroadcastContext<'_>) -> R + Sync,
-        R: Send;
+        R: Send,
+    {
+        self.broadcast_with_context(Context::capture(), op)
+    }
 
     /// [`ThreadPool::spawn_broadcast`], with the context that is current now on every thread of the pool.
     fn spawn_broadcast_with_current_context<OP>(&self, op: OP)
     where
-        OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static;
+        OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
+    {
+        self.spawn_broadcast_with_context(Context::capture(), op);
+    }
 }
 
+impl Sealed for ThreadPool {}
+
 impl ThreadPoolExt for ThreadPool {
-    fn install_with_current_context<OP, R>(&self, op: OP) -> R
+    fn install_with_context<S, OP, R>(&self, context: S, op: OP) -> R
     where
+        S: Snapshot + Send,
         OP: FnOnce() -> R + Send,
         R: Send,
     {
-        self.install(wrap(op))
+        self.install(job(context, op))
     }
 
-    fn join_with_current_context<A, B, RA, RB>(&self, oper_a: A, oper_b: B) -> (RA, RB)
+    fn join_with_context<S, A, B, RA, RB>(&self, context: S, oper_a: A, oper_b: B) -> (RA, RB)
     where
+        S: Snapshot + Send + Sync,
         A: FnOnce() -> RA + Send,
         B: FnOnce() -> RB + Send,
         RA: Send,
         RB: Send,
     {
-        self.install_with_current_context(|| super::join(oper_a, oper_b))
+        self.install(|| super::join_with_context(context, oper_a, oper_b))
     }
 
-    fn scope_with_current_context<'scope, OP, R>(&self, op: OP) -> R
+    fn scope_with_context<'scope, S, OP, R>(&self, context: S, op: OP) -> R
     where
+        S: Snapshot + Send,
         OP: FnOnce(&Scope<'scope>) -> R + Send,
         R: Send,
     {
-        let op = op.with_current_context();
+        let op = op.with_context(context);
         self.scope(|scope| op.run(|op| op(scope)))
     }
 
-    fn scope_fifo_with_current_context<'scope, OP, R>(&self, op: OP) -> R
+    fn scope_fifo_with_context<'scope, S, OP, R>(&self, context: S, op: OP) -> R
     where
+        S: Snapshot + Send,
         OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
         R: Send,
     {
-        let op = op.with_current_context();
+        let op = op.with_context(context);
         self.scope_fifo(|scope| op.run(|op| op(scope)))
     }
 
-    fn spawn_with_current_context<OP>(&self, op: OP)
+    fn spawn_with_context<S, OP>(&self, context: S, op: OP)
     where
+        S: Snapshot + Send + 'static,
         OP: FnOnce() + Send + 'static,
     {
-        self.spawn(wrap(op));
+        self.spawn(job(context, op));
     }
 
-    fn spawn_fifo_with_current_context<OP>(&self, op: OP)
+    fn spawn_fifo_with_context<S, OP>(&self, context: S, op: OP)
     where
+        S: Snapshot + Send + 'static,
         OP: FnOnce() + Send + 'static,
     {
-        self.spawn_fifo(wrap(op));
+        self.spawn_fifo(job(context, op));
     }
 
-    fn broadcast_with_current_context<OP, R>(&self, op: OP) -> Vec<R>
+    fn broadcast_with_context<S, OP, R>(&self, context: S, op: OP) -> Vec<R>
     where
+        S: Snapshot + Sync,
         OP: Fn(BroadcastContext<'_>) -> R + Sync,
         R: Send,
     {
-        let cx = Context::capture();
-        self.broadcast(|at| cx.run(|| op(at)))
+        self.broadcast(|at| context.run(|| op(at)))
     }
 
-    fn spawn_broadcast_with_current_context<OP>(&self, op: OP)
+    fn spawn_broadcast_with_context<S, OP>(&self, context: S, op: OP)
     where
+        S: Snapshot + Send + Sync + 'static,
         OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
     {
-        let op = op.with_current_context();
+        let op = op.with_context(context);
         self.spawn_broadcast(move |at| op.run_ref(|op| op(at)));
     }
 }

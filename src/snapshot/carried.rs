@@ -78,6 +78,11 @@ impl<T, S: Snapshot> Carried<T, S> {
         self.snapshot.as_ref().expect(GONE)
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn replace_snapshot(&mut self, snapshot: S) -> Option<S> {
+        self.snapshot.replace(snapshot)
+    }
+
     #[track_caller]
     pub(crate) fn into_value(mut self) -> T {
         // First, because a value that is gone is not worth attaching for.

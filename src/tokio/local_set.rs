@@ -1,8 +1,9 @@
 use ::tokio::task::{JoinHandle, LocalSet};
+use opentelemetry::Context;
 
-use crate::Propagate;
+use crate::{Propagate, Snapshot, hop::Sealed};
 
-/// Spawns of [`tokio::task::LocalSet`] that carry the context.
+/// Spawns of [`tokio::task::LocalSet`] that carry a context.
 ///
 /// # Examples
 ///
@@ -19,21 +20,35 @@ use crate::Propagate;
 /// assert_eq!(local.run_until(task).await.unwrap(), Some("here"));
 /// # }
 /// ```
-pub trait LocalSetExt {
-    /// [`LocalSet::spawn_local`], with the context that is current now.
-    fn spawn_local_with_current_context<F>(&self, future: F) -> JoinHandle<F::Output>
+pub trait LocalSetExt: Sealed {
+    /// [`LocalSet::spawn_local`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_local_with_context<S, F>(&self, context: S, future: F) -> JoinHandle<F::Output>
     where
+        S: Snapshot + 'static,
         F: Future + 'static,
         F::Output: 'static;
-}
 
-impl LocalSetExt for LocalSet {
+    /// [`LocalSet::spawn_local`], with the context that is current now.
     #[track_caller]
     fn spawn_local_with_current_context<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.spawn_local(future.with_current_context())
+        self.spawn_local_with_context(Context::capture(), future)
+    }
+}
+
+impl Sealed for LocalSet {}
+
+impl LocalSetExt for LocalSet {
+    fn spawn_local_with_context<S, F>(&self, context: S, future: F) -> JoinHandle<F::Output>
+    where
+        S: Snapshot + 'static,
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.spawn_local(future.with_context(context))
     }
 }

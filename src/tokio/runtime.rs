@@ -2,10 +2,14 @@ use ::tokio::{
     runtime::{Handle, Runtime},
     task::JoinHandle,
 };
+use opentelemetry::Context;
 
-use crate::{Propagate, wrap};
+use crate::{
+    Propagate, Snapshot,
+    hop::{Sealed, job},
+};
 
-/// Spawns of [`tokio::runtime::Handle`] that carry the context.
+/// Spawns of [`tokio::runtime::Handle`] that carry a context.
 ///
 /// # Examples
 ///
@@ -22,41 +26,67 @@ use crate::{Propagate, wrap};
 /// assert_eq!(runtime.block_on(task).unwrap(), Some("here"));
 /// assert_eq!(runtime.block_on(blocking).unwrap(), Some("here"));
 /// ```
-pub trait HandleExt {
-    /// [`Handle::spawn`], with the context that is current now.
-    fn spawn_with_current_context<F>(&self, future: F) -> JoinHandle<F::Output>
+pub trait HandleExt: Sealed {
+    /// [`Handle::spawn`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_with_context<S, F>(&self, context: S, future: F) -> JoinHandle<F::Output>
     where
+        S: Snapshot + Send + 'static,
         F: Future + Send + 'static,
         F::Output: Send + 'static;
 
-    /// [`Handle::spawn_blocking`], with the context that is current now.
-    fn spawn_blocking_with_current_context<F, R>(&self, f: F) -> JoinHandle<R>
+    /// [`Handle::spawn_blocking`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_blocking_with_context<S, F, R>(&self, context: S, f: F) -> JoinHandle<R>
     where
+        S: Snapshot + Send + 'static,
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static;
-}
 
-impl HandleExt for Handle {
+    /// [`Handle::spawn`], with the context that is current now.
     #[track_caller]
     fn spawn_with_current_context<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn(future.with_current_context())
+        self.spawn_with_context(Context::capture(), future)
     }
 
+    /// [`Handle::spawn_blocking`], with the context that is current now.
     #[track_caller]
     fn spawn_blocking_with_current_context<F, R>(&self, f: F) -> JoinHandle<R>
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.spawn_blocking(wrap(f))
+        self.spawn_blocking_with_context(Context::capture(), f)
     }
 }
 
-/// Spawns of [`tokio::runtime::Runtime`] that carry the context.
+impl Sealed for Handle {}
+
+impl HandleExt for Handle {
+    fn spawn_with_context<S, F>(&self, context: S, future: F) -> JoinHandle<F::Output>
+    where
+        S: Snapshot + Send + 'static,
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn(future.with_context(context))
+    }
+
+    fn spawn_blocking_with_context<S, F, R>(&self, context: S, f: F) -> JoinHandle<R>
+    where
+        S: Snapshot + Send + 'static,
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.spawn_blocking(job(context, f))
+    }
+}
+
+/// Spawns of [`tokio::runtime::Runtime`] that carry a context.
 ///
 /// # Examples
 ///
@@ -70,36 +100,62 @@ impl HandleExt for Handle {
 /// let task = runtime.spawn_with_current_context(async { Context::current().get::<&str>().copied() });
 /// assert_eq!(runtime.block_on(task).unwrap(), Some("here"));
 /// ```
-pub trait RuntimeExt {
-    /// [`Runtime::spawn`], with the context that is current now.
-    fn spawn_with_current_context<F>(&self, future: F) -> JoinHandle<F::Output>
+pub trait RuntimeExt: Sealed {
+    /// [`Runtime::spawn`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_with_context<S, F>(&self, context: S, future: F) -> JoinHandle<F::Output>
     where
+        S: Snapshot + Send + 'static,
         F: Future + Send + 'static,
         F::Output: Send + 'static;
 
-    /// [`Runtime::spawn_blocking`], with the context that is current now.
-    fn spawn_blocking_with_current_context<F, R>(&self, f: F) -> JoinHandle<R>
+    /// [`Runtime::spawn_blocking`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_blocking_with_context<S, F, R>(&self, context: S, f: F) -> JoinHandle<R>
     where
+        S: Snapshot + Send + 'static,
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static;
-}
 
-impl RuntimeExt for Runtime {
+    /// [`Runtime::spawn`], with the context that is current now.
     #[track_caller]
     fn spawn_with_current_context<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.handle().spawn_with_current_context(future)
+        self.spawn_with_context(Context::capture(), future)
     }
 
+    /// [`Runtime::spawn_blocking`], with the context that is current now.
     #[track_caller]
     fn spawn_blocking_with_current_context<F, R>(&self, f: F) -> JoinHandle<R>
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.handle().spawn_blocking_with_current_context(f)
+        self.spawn_blocking_with_context(Context::capture(), f)
+    }
+}
+
+impl Sealed for Runtime {}
+
+impl RuntimeExt for Runtime {
+    fn spawn_with_context<S, F>(&self, context: S, future: F) -> JoinHandle<F::Output>
+    where
+        S: Snapshot + Send + 'static,
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle().spawn_with_context(context, future)
+    }
+
+    fn spawn_blocking_with_context<S, F, R>(&self, context: S, f: F) -> JoinHandle<R>
+    where
+        S: Snapshot + Send + 'static,
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.handle().spawn_blocking_with_context(context, f)
     }
 }

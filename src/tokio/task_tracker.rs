@@ -2,14 +2,21 @@ use ::tokio::{
     runtime::Handle,
     task::{JoinHandle, LocalSet},
 };
+use opentelemetry::Context;
 use tokio_util::task::TaskTracker;
 
-use crate::{Propagate, wrap};
+use crate::{
+    Propagate, Snapshot,
+    hop::{Sealed, job},
+};
 
-/// Spawns of [`tokio_util::task::TaskTracker`] that carry the context.
+/// Spawns of [`tokio_util::task::TaskTracker`] that carry a context.
 ///
-/// Each method panics as its original does: outside a runtime, or outside a [`LocalSet`] for `spawn_local`. For
-/// [`TaskTracker::track_future`], bind the context by hand: `tracker.track_future(fut.with_current_context())`.
+/// For [`TaskTracker::track_future`], bind the future: `tracker.track_future(fut.with_current_context())`.
+///
+/// # Panics
+///
+/// Each method panics as its original does: outside a runtime, or outside a [`LocalSet`] for `spawn_local`.
 ///
 /// # Examples
 ///
@@ -29,96 +36,170 @@ use crate::{Propagate, wrap};
 /// assert_eq!(task.await.unwrap(), Some("here"));
 /// # }
 /// ```
-pub trait TaskTrackerExt {
+pub trait TaskTrackerExt: Sealed {
+    /// [`TaskTracker::spawn`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_with_context<S, F>(&self, context: S, task: F) -> JoinHandle<F::Output>
+    where
+        S: Snapshot + Send + 'static,
+        F: Future + Send + 'static,
+        F::Output: Send + 'static;
+
+    /// [`TaskTracker::spawn_on`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_on_with_context<S, F>(&self, context: S, task: F, handle: &Handle) -> JoinHandle<F::Output>
+    where
+        S: Snapshot + Send + 'static,
+        F: Future + Send + 'static,
+        F::Output: Send + 'static;
+
+    /// [`TaskTracker::spawn_local`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_local_with_context<S, F>(&self, context: S, task: F) -> JoinHandle<F::Output>
+    where
+        S: Snapshot + 'static,
+        F: Future + 'static,
+        F::Output: 'static;
+
+    /// [`TaskTracker::spawn_local_on`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_local_on_with_context<S, F>(&self, context: S, task: F, local_set: &LocalSet) -> JoinHandle<F::Output>
+    where
+        S: Snapshot + 'static,
+        F: Future + 'static,
+        F::Output: 'static;
+
+    /// [`TaskTracker::spawn_blocking`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_blocking_with_context<S, F, R>(&self, context: S, f: F) -> JoinHandle<R>
+    where
+        S: Snapshot + Send + 'static,
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static;
+
+    /// [`TaskTracker::spawn_blocking_on`], with the given context or other [`Snapshot`].
+    #[track_caller]
+    fn spawn_blocking_on_with_context<S, F, R>(&self, context: S, f: F, handle: &Handle) -> JoinHandle<R>
+    where
+        S: Snapshot + Send + 'static,
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static;
+
     /// [`TaskTracker::spawn`], with the context that is current now.
+    #[track_caller]
     fn spawn_with_current_context<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
-        F::Output: Send + 'static;
+        F::Output: Send + 'static,
+    {
+        self.spawn_with_context(Context::capture(), task)
+    }
 
     /// [`TaskTracker::spawn_on`], with the context that is current now.
+    #[track_caller]
     fn spawn_on_with_current_context<F>(&self, task: F, handle: &Handle) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
-        F::Output: Send + 'static;
+        F::Output: Send + 'static,
+    {
+        self.spawn_on_with_context(Context::capture(), task, handle)
+    }
 
     /// [`TaskTracker::spawn_local`], with the context that is current now.
+    #[track_caller]
     fn spawn_local_with_current_context<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
-        F::Output: 'static;
+        F::Output: 'static,
+    {
+        self.spawn_local_with_context(Context::capture(), task)
+    }
 
     /// [`TaskTracker::spawn_local_on`], with the context that is current now.
+    #[track_caller]
     fn spawn_local_on_with_current_context<F>(&self, task: F, local_set: &LocalSet) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
-        F::Output: 'static;
+        F::Output: 'static,
+    {
+        self.spawn_local_on_with_context(Context::capture(), task, local_set)
+    }
 
     /// [`TaskTracker::spawn_blocking`], with the context that is current now.
-    fn spawn_blocking_with_current_context<F, T>(&self, f: F) -> JoinHandle<T>
+    #[track_caller]
+    fn spawn_blocking_with_current_context<F, R>(&self, f: F) -> JoinHandle<R>
     where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static;
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.spawn_blocking_with_context(Context::capture(), f)
+    }
 
     /// [`TaskTracker::spawn_blocking_on`], with the context that is current now.
-    fn spawn_blocking_on_with_current_context<F, T>(&self, f: F, handle: &Handle) -> JoinHandle<T>
+    #[track_caller]
+    fn spawn_blocking_on_with_current_context<F, R>(&self, f: F, handle: &Handle) -> JoinHandle<R>
     where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static;
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.spawn_blocking_on_with_context(Context::capture(), f, handle)
+    }
 }
 
+impl Sealed for TaskTracker {}
+
 impl TaskTrackerExt for TaskTracker {
-    #[track_caller]
-    fn spawn_with_current_context<F>(&self, task: F) -> JoinHandle<F::Output>
+    fn spawn_with_context<S, F>(&self, context: S, task: F) -> JoinHandle<F::Output>
     where
+        S: Snapshot + Send + 'static,
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn(task.with_current_context())
+        self.spawn(task.with_context(context))
     }
 
-    #[track_caller]
-    fn spawn_on_with_current_context<F>(&self, task: F, handle: &Handle) -> JoinHandle<F::Output>
+    fn spawn_on_with_context<S, F>(&self, context: S, task: F, handle: &Handle) -> JoinHandle<F::Output>
     where
+        S: Snapshot + Send + 'static,
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn_on(task.with_current_context(), handle)
+        self.spawn_on(task.with_context(context), handle)
     }
 
-    #[track_caller]
-    fn spawn_local_with_current_context<F>(&self, task: F) -> JoinHandle<F::Output>
+    fn spawn_local_with_context<S, F>(&self, context: S, task: F) -> JoinHandle<F::Output>
     where
+        S: Snapshot + 'static,
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.spawn_local(task.with_current_context())
+        self.spawn_local(task.with_context(context))
     }
 
-    #[track_caller]
-    fn spawn_local_on_with_current_context<F>(&self, task: F, local_set: &LocalSet) -> JoinHandle<F::Output>
+    fn spawn_local_on_with_context<S, F>(&self, context: S, task: F, local_set: &LocalSet) -> JoinHandle<F::Output>
     where
+        S: Snapshot + 'static,
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.spawn_local_on(task.with_current_context(), local_set)
+        self.spawn_local_on(task.with_context(context), local_set)
     }
 
-    #[track_caller]
-    fn spawn_blocking_with_current_context<F, T>(&self, f: F) -> JoinHandle<T>
+    fn spawn_blocking_with_context<S, F, R>(&self, context: S, f: F) -> JoinHandle<R>
     where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
+        S: Snapshot + Send + 'static,
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
     {
-        self.spawn_blocking(wrap(f))
+        self.spawn_blocking(job(context, f))
     }
 
-    #[track_caller]
-    fn spawn_blocking_on_with_current_context<F, T>(&self, f: F, handle: &Handle) -> JoinHandle<T>
+    fn spawn_blocking_on_with_context<S, F, R>(&self, context: S, f: F, handle: &Handle) -> JoinHandle<R>
     where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
+        S: Snapshot + Send + 'static,
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
     {
-        self.spawn_blocking_on(wrap(f), handle)
+        self.spawn_blocking_on(job(context, f), handle)
     }
 }

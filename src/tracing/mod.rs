@@ -16,25 +16,27 @@
 //! # }
 //! ```
 //!
-//! The methods named `…_with_current_context`, and `in_current_context`, carry the OpenTelemetry context alone; instead of
-//! them there is `with_current::<TracingSnapshot>()`:
+//! [`ctxhop::tracing::prelude`](prelude) has the methods: those of [`ctxhop::prelude`](crate::prelude), and for each that
+//! ends in `_with_current_context` one that ends in `_with_current_span`.
 //!
-//! | bare | with all of it |
+//! | bare | with span, subscriber and context |
 //! |---|---|
 //! | `std::thread::spawn(f)` | [`ctxhop::tracing::thread::spawn(f)`](thread::spawn) |
 //! | `tokio::spawn(fut)`, `spawn_blocking`, `spawn_local` | [`ctxhop::tracing::tokio::spawn(fut)`](tokio::spawn) … |
 //! | `rayon::join(a, b)`, `scope`, `spawn`, `broadcast` … | [`ctxhop::tracing::rayon::join(a, b)`](rayon::join) … |
-//! | `pool.execute(f)`, `pool.install(f)`, `builder.spawn(f)` | `pool.execute(`[`ctxhop::tracing::wrap(f)`](wrap)`)` … |
-//! | `set.spawn(fut)`, `handle.spawn(fut)`, `spawner.spawn(fut)` | `set.spawn(fut.with_current::<TracingSnapshot>())` … |
-//! | `scope.spawn(move \|scope\| body(scope))` | `let body = body.with_current::<TracingSnapshot>();`<br>`scope.spawn(move \|scope\| body.run(\|body\| body(scope)))` |
-//! | `par.map(f).for_each(g)` | `par.in_context(TracingSnapshot::capture(), \|it\| it.map(f)).for_each(g)` |
-//! | `tx.send(value)` | `tx.send(value.with_current::<TracingSnapshot>())` |
-//! | `stream` | `stream.with_current::<TracingSnapshot>()` |
-//! | `Server::new(executor)` | `Server::new(Propagating::<_, TracingSnapshot>::capturing(executor))` |
+//! | `set.spawn(fut)`, `builder.spawn(f)`, `scope.spawn(f)` | `set.spawn_with_current_span(fut)` … |
+//! | `pool.install(f)` | `pool.install_with_current_span(f)` |
+//! | `pool.execute(f)` | `pool.execute(`[`ctxhop::tracing::wrap(f)`](wrap)`)` |
+//! | `par.map(f).for_each(g)` | `par.inside_current_span(\|it\| it.map(f)).for_each(g)` |
+//! | `tx.send(value)` | `tx.send_with_current_span(value)`; `tx.send_parent_span_only(value)`, which keeps no span open |
+//! | `stream`, or any other value | `stream.with_current_span()` |
+//! | `Server::new(executor)` | `Server::new(`[`ctxhop::tracing::executor::Propagating`](executor::Propagating)`::capturing(executor))` |
 //! | `fut.instrument(span)` | the same; or `fut.with_context(span)`, which lets the span go when the work is done |
-//! | `tokio::spawn(fut.detached())` | `tokio::spawn(fut.with_context(TracingSnapshot::none()))` |
+//! | a long-lived worker: `tokio::spawn(fut)` | [`ctxhop::tracing::tokio::spawn_detached(fut)`](tokio::spawn_detached), [`spawn_parent_only`](tokio::spawn_parent_only) |
 //!
 //! A channel's element type is then `WithContext<T, TracingSnapshot>`. A span or a subscriber alone is a [`Snapshot`], too.
+//! [`detached()`](crate::Propagate::detached) knows of the OpenTelemetry context alone: a task on a current-thread runtime
+//! still sees the span that is entered around `block_on`. `with_context(TracingSnapshot::none())` hides that one, too.
 //!
 //! # Messages
 //!
@@ -62,7 +64,11 @@
 //! - A layer whose filter the captured span does not pass sees no span in its place: not those around it, which are not
 //!   captured.
 
+pub mod channel;
+#[cfg(any(feature = "futures", feature = "hyper"))]
+pub mod executor;
 mod guard;
+mod propagate;
 #[cfg(feature = "rayon")]
 pub mod rayon;
 mod snapshot;
@@ -73,7 +79,37 @@ pub mod thread;
 pub mod tokio;
 
 pub use guard::Guard;
+pub use propagate::PropagateSpan;
 pub use snapshot::TracingSnapshot;
+
+/// All of [`ctxhop::prelude`](crate::prelude), and the methods that carry `tracing`'s span: `use ctxhop::tracing::prelude::*;`.
+///
+/// Both preludes can be imported in one module: no method of one has the name of another one's. Nor has any method here the
+/// name of a method of [`tracing::Instrument`](::tracing::Instrument).
+pub mod prelude {
+    pub use super::{
+        PropagateSpan, TracingSnapshot,
+        channel::{AsyncSendWithCurrentSpan as _, SendWithCurrentSpan as _, TrySendWithCurrentSpan as _},
+        thread::{BuilderExt as _, ScopeExt as _},
+    };
+    pub use crate::prelude::*;
+
+    #[cfg(feature = "crossbeam-channel")]
+    #[doc(no_inline)]
+    pub use super::channel::CrossbeamSenderExt as _;
+    #[cfg(feature = "rayon")]
+    #[doc(no_inline)]
+    pub use super::rayon::{ParallelIteratorExt as _, ScopeExt as _, ScopeFifoExt as _, ThreadPoolExt as _};
+    #[cfg(feature = "tokio-util")]
+    #[doc(no_inline)]
+    pub use super::tokio::TaskTrackerExt as _;
+    #[cfg(feature = "tokio")]
+    #[doc(no_inline)]
+    pub use super::{
+        channel::{TokioSenderExt as _, TokioWatchSenderExt as _},
+        tokio::{HandleExt as _, JoinSetExt as _, LocalSetExt as _, RuntimeExt as _},
+    };
+}
 
 use crate::Snapshot;
 

@@ -1,17 +1,18 @@
-//! [`crate::rayon`]'s functions, with all of [`TracingSnapshot`].
+//! [`crate::rayon`]'s functions and methods, with the current [`TracingSnapshot`].
 //!
-//! What is spawned in a scope has a context of its own, as in [`crate::rayon`]: bind it by hand,
-//! `let body = body.with_current::<TracingSnapshot>(); scope.spawn(move |scope| body.run(|body| body(scope)))`.
+//! Each has a twin in [`crate::rayon`], whose docs say the rest: panics, and what it guarantees.
 
-use ::rayon::{BroadcastContext, FnContext, Scope, ScopeFifo};
+use ::rayon::{BroadcastContext, FnContext, Scope, ScopeFifo, ThreadPool, iter::ParallelIterator};
 pub use ::rayon::{in_place_scope, in_place_scope_fifo};
 
-use super::{TracingSnapshot, wrap};
-use crate::{Propagate, Snapshot, rayon::run_migrated};
+use super::TracingSnapshot;
+pub use crate::rayon::{
+    broadcast_with_context, join_context_with_context, join_with_context, scope_fifo_with_context, scope_with_context,
+    spawn_broadcast_with_context, spawn_fifo_with_context, spawn_with_context,
+};
+use crate::{Snapshot, WithContext, rayon};
 
-/// [`rayon::join`], with the [`TracingSnapshot`] of now in both closures.
-///
-/// Like [`ctxhop::rayon::join`](crate::rayon::join).
+/// [`rayon::join`](::rayon::join()), with the current [`TracingSnapshot`] in both closures.
 pub fn join<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
@@ -22,9 +23,7 @@ where
     join_context(|_| oper_a(), |_| oper_b())
 }
 
-/// [`rayon::join_context`], with the [`TracingSnapshot`] of now in both closures.
-///
-/// Like [`join`].
+/// [`rayon::join_context`](::rayon::join_context()), with the current [`TracingSnapshot`] in both closures.
 pub fn join_context<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)
 where
     A: FnOnce(FnContext) -> RA + Send,
@@ -32,73 +31,206 @@ where
     RA: Send,
     RB: Send,
 {
-    let cx = &TracingSnapshot::capture();
-    ::rayon::join_context(|at| run_migrated(cx, at, oper_a), |at| run_migrated(cx, at, oper_b))
+    rayon::join_inside(&TracingSnapshot::capture(), oper_a, oper_b)
 }
 
-/// [`rayon::scope`](::rayon::scope()), with the [`TracingSnapshot`] of now in its closure.
-///
-/// Like [`ctxhop::rayon::scope`](crate::rayon::scope()).
+/// [`rayon::scope`](::rayon::scope()), with the current [`TracingSnapshot`] in its closure.
 pub fn scope<'scope, OP, R>(op: OP) -> R
 where
     OP: FnOnce(&Scope<'scope>) -> R + Send,
     R: Send,
 {
-    let op = op.with_current::<TracingSnapshot>();
-    ::rayon::scope(|scope| op.run(|op| op(scope)))
+    scope_with_context(TracingSnapshot::capture(), op)
 }
 
-/// [`rayon::scope_fifo`](::rayon::scope_fifo()), with the [`TracingSnapshot`] of now in its closure.
-///
-/// Like [`scope`].
+/// [`rayon::scope_fifo`](::rayon::scope_fifo()), with the current [`TracingSnapshot`] in its closure.
 pub fn scope_fifo<'scope, OP, R>(op: OP) -> R
 where
     OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
     R: Send,
 {
-    let op = op.with_current::<TracingSnapshot>();
-    ::rayon::scope_fifo(|scope| op.run(|op| op(scope)))
+    scope_fifo_with_context(TracingSnapshot::capture(), op)
 }
 
-/// [`rayon::spawn`](::rayon::spawn()), with the [`TracingSnapshot`] of now.
-///
-/// Like [`ctxhop::rayon::spawn`](crate::rayon::spawn).
+/// [`rayon::spawn`](::rayon::spawn()), with the current [`TracingSnapshot`].
 pub fn spawn<F>(func: F)
 where
     F: FnOnce() + Send + 'static,
 {
-    ::rayon::spawn(wrap(func));
+    spawn_with_context(TracingSnapshot::capture(), func);
 }
 
-/// [`rayon::spawn_fifo`](::rayon::spawn_fifo()), with the [`TracingSnapshot`] of now.
-///
-/// Like [`spawn`].
+/// [`rayon::spawn_fifo`](::rayon::spawn_fifo()), with the current [`TracingSnapshot`].
 pub fn spawn_fifo<F>(func: F)
 where
     F: FnOnce() + Send + 'static,
 {
-    ::rayon::spawn_fifo(wrap(func));
+    spawn_fifo_with_context(TracingSnapshot::capture(), func);
 }
 
-/// [`rayon::broadcast`](::rayon::broadcast()), with the [`TracingSnapshot`] of now on every thread of the pool.
-///
-/// Like [`ctxhop::rayon::broadcast`](crate::rayon::broadcast).
+/// [`rayon::broadcast`](::rayon::broadcast()), with the current [`TracingSnapshot`] on every thread of the pool.
 pub fn broadcast<OP, R>(op: OP) -> Vec<R>
 where
     OP: Fn(BroadcastContext<'_>) -> R + Sync,
     R: Send,
 {
-    let cx = TracingSnapshot::capture();
-    ::rayon::broadcast(|at| cx.run(|| op(at)))
+    broadcast_with_context(TracingSnapshot::capture(), op)
 }
 
-/// [`rayon::spawn_broadcast`](::rayon::spawn_broadcast()), with the [`TracingSnapshot`] of now on every thread of the pool.
-///
-/// Like [`spawn`].
+/// [`rayon::spawn_broadcast`](::rayon::spawn_broadcast()), with the current [`TracingSnapshot`] on every thread of the pool.
 pub fn spawn_broadcast<OP>(op: OP)
 where
     OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
 {
-    let op = op.with_current::<TracingSnapshot>();
-    ::rayon::spawn_broadcast(move |at| op.run_ref(|op| op(at)));
+    spawn_broadcast_with_context(TracingSnapshot::capture(), op);
 }
+
+/// Spawns of [`rayon::Scope`](Scope) that carry the current [`TracingSnapshot`].
+pub trait ScopeExt<'scope>: rayon::ScopeExt<'scope> {
+    /// [`Scope::spawn`], with the current [`TracingSnapshot`].
+    fn spawn_with_current_span<F>(&self, body: F)
+    where
+        F: FnOnce(&Scope<'scope>) + Send + 'scope,
+    {
+        self.spawn_with_context(TracingSnapshot::capture(), body);
+    }
+
+    /// [`Scope::spawn_broadcast`], with the current [`TracingSnapshot`] on every thread of the pool.
+    fn spawn_broadcast_with_current_span<F>(&self, body: F)
+    where
+        F: Fn(&Scope<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
+    {
+        self.spawn_broadcast_with_context(TracingSnapshot::capture(), body);
+    }
+}
+
+impl<'scope> ScopeExt<'scope> for Scope<'scope> {}
+
+/// Spawns of [`rayon::ScopeFifo`](ScopeFifo) that carry the current [`TracingSnapshot`].
+pub trait ScopeFifoExt<'scope>: rayon::ScopeFifoExt<'scope> {
+    /// [`ScopeFifo::spawn_fifo`], with the current [`TracingSnapshot`].
+    fn spawn_fifo_with_current_span<F>(&self, body: F)
+    where
+        F: FnOnce(&ScopeFifo<'scope>) + Send + 'scope,
+    {
+        self.spawn_fifo_with_context(TracingSnapshot::capture(), body);
+    }
+
+    /// [`ScopeFifo::spawn_broadcast`], with the current [`TracingSnapshot`] on every thread of the pool.
+    fn spawn_broadcast_with_current_span<F>(&self, body: F)
+    where
+        F: Fn(&ScopeFifo<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
+    {
+        self.spawn_broadcast_with_context(TracingSnapshot::capture(), body);
+    }
+}
+
+impl<'scope> ScopeFifoExt<'scope> for ScopeFifo<'scope> {}
+
+/// What [`rayon::ThreadPool`](ThreadPool) runs, with the current [`TracingSnapshot`].
+pub trait ThreadPoolExt: rayon::ThreadPoolExt {
+    /// [`ThreadPool::install`], with the current [`TracingSnapshot`].
+    fn install_with_current_span<OP, R>(&self, op: OP) -> R
+    where
+        OP: FnOnce() -> R + Send,
+        R: Send,
+    {
+        self.install_with_context(TracingSnapshot::capture(), op)
+    }
+
+    /// [`ThreadPool::join`], with the current [`TracingSnapshot`] in both closures.
+    fn join_with_current_span<A, B, RA, RB>(&self, oper_a: A, oper_b: B) -> (RA, RB)
+    where
+        A: FnOnce() -> RA + Send,
+        B: FnOnce() -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        self.join_with_context(TracingSnapshot::capture(), oper_a, oper_b)
+    }
+
+    /// [`ThreadPool::scope`], with the current [`TracingSnapshot`] in its closure.
+    fn scope_with_current_span<'scope, OP, R>(&self, op: OP) -> R
+    where
+        OP: FnOnce(&Scope<'scope>) -> R + Send,
+        R: Send,
+    {
+        self.scope_with_context(TracingSnapshot::capture(), op)
+    }
+
+    /// [`ThreadPool::scope_fifo`], with the current [`TracingSnapshot`] in its closure.
+    fn scope_fifo_with_current_span<'scope, OP, R>(&self, op: OP) -> R
+    where
+        OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
+        R: Send,
+    {
+        self.scope_fifo_with_context(TracingSnapshot::capture(), op)
+    }
+
+    /// [`ThreadPool::spawn`], with the current [`TracingSnapshot`].
+    fn spawn_with_current_span<OP>(&self, op: OP)
+    where
+        OP: FnOnce() + Send + 'static,
+    {
+        self.spawn_with_context(TracingSnapshot::capture(), op);
+    }
+
+    /// [`ThreadPool::spawn_fifo`], with the current [`TracingSnapshot`].
+    fn spawn_fifo_with_current_span<OP>(&self, op: OP)
+    where
+        OP: FnOnce() + Send + 'static,
+    {
+        self.spawn_fifo_with_context(TracingSnapshot::capture(), op);
+    }
+
+    /// [`ThreadPool::broadcast`], with the current [`TracingSnapshot`] on every thread of the pool.
+    fn broadcast_with_current_span<OP, R>(&self, op: OP) -> Vec<R>
+    where
+        OP: Fn(BroadcastContext<'_>) -> R + Sync,
+        R: Send,
+    {
+        self.broadcast_with_context(TracingSnapshot::capture(), op)
+    }
+
+    /// [`ThreadPool::spawn_broadcast`], with the current [`TracingSnapshot`] on every thread of the pool.
+    fn spawn_broadcast_with_current_span<OP>(&self, op: OP)
+    where
+        OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
+    {
+        self.spawn_broadcast_with_context(TracingSnapshot::capture(), op);
+    }
+}
+
+impl ThreadPoolExt for ThreadPool {}
+
+/// [`inside_current_span`](Self::inside_current_span), on every parallel iterator.
+pub trait ParallelIteratorExt: rayon::ParallelIteratorExt {
+    /// Runs a whole chain of adaptors, and what consumes it, with the current [`TracingSnapshot`].
+    ///
+    /// Like [`in_current_context`](rayon::ParallelIteratorExt::in_current_context). Its name is not `in_current_span`,
+    /// because [`tracing::Instrument`](::tracing::Instrument) gives a method of that name to every value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::tracing::prelude::*;
+    /// use rayon::prelude::*;
+    /// use tracing::{Span, info_span};
+    /// # let _default = tracing::subscriber::set_default(tracing_subscriber::registry());
+    ///
+    /// let name = || Span::current().metadata().map(|span| span.name());
+    /// let names: Vec<_> = info_span!("order").in_scope(|| {
+    ///     (0..2).into_par_iter().inside_current_span(|it| it.chunks(1).map(|_| name())).collect()
+    /// });
+    /// assert_eq!(names, [Some("order"); 2]);
+    /// ```
+    fn inside_current_span<F, I>(self, chain: F) -> WithContext<I, TracingSnapshot>
+    where
+        F: FnOnce(WithContext<Self, TracingSnapshot>) -> I,
+        I: ParallelIterator,
+    {
+        self.in_context(TracingSnapshot::capture(), chain)
+    }
+}
+
+impl<I: rayon::ParallelIteratorExt> ParallelIteratorExt for I {}

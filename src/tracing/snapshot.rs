@@ -6,7 +6,7 @@ use super::{
     span,
     subscriber::ThreadDefault,
 };
-use crate::Snapshot;
+use crate::{ContextExt, Snapshot};
 
 /// All that a service on `tracing` has current: the thread's default subscriber, the span and the OpenTelemetry context.
 ///
@@ -52,8 +52,7 @@ pub struct TracingSnapshot {
 impl TracingSnapshot {
     /// A span and a context of your choice, with the subscriber that is this thread's default now.
     ///
-    /// Use it for work that is to be in a new span; or, if it is long-lived, in the trace of the current one without keeping
-    /// it open: `TracingSnapshot::new(Span::none(), Context::current().parent_only())`.
+    /// Use it for work that shall run in a new span.
     #[must_use]
     pub fn new(span: Span, context: Context) -> Self {
         Self { span, context, default: ThreadDefault::capture() }
@@ -77,6 +76,35 @@ impl TracingSnapshot {
     #[must_use]
     pub fn none() -> Self {
         Self::new(Span::none(), Context::new())
+    }
+
+    /// This snapshot without its hold on any span: `tracing`'s is left out, and of OpenTelemetry's the identity stays, as with
+    /// [`ContextExt::parent_only`]. What runs in it belongs to the same trace and has the same parent, and keeps no span open.
+    /// Its log lines have no fields of the span that was left out.
+    ///
+    /// Use it for work that is long-lived, or that nobody waits for, and for messages that wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{Propagate, Snapshot, testing::TraceRecorder, tracing::TracingSnapshot};
+    /// use tracing::info_span;
+    /// use tracing_subscriber::layer::SubscriberExt;
+    ///
+    /// let recorder = TraceRecorder::new();
+    /// let layer = tracing_opentelemetry::layer().with_tracer(recorder.tracer("shop"));
+    /// let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    ///
+    /// let cleanup = || drop(info_span!("cleanup"));
+    /// let cleanup = info_span!("request").in_scope(|| cleanup.with_context(TracingSnapshot::capture().parent_only()));
+    /// assert_eq!(recorder.spans().len(), 1, "the request has ended, the clean-up has not begun");
+    ///
+    /// cleanup.run(|cleanup| cleanup());
+    /// recorder.tree().assert_single_trace();
+    /// ```
+    #[must_use = "this returns a new snapshot and leaves the old one as it is"]
+    pub fn parent_only(&self) -> Self {
+        Self { span: Span::none(), context: self.context.parent_only(), default: self.default.clone() }
     }
 
     /// The span.

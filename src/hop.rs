@@ -1,0 +1,15 @@
+//! What all hops share.
+
+use crate::{Propagate, Snapshot};
+
+/// The supertrait of this crate's extension traits. No other crate can name it, so none can implement them, and a method
+/// that is added to one of them breaks nobody.
+#[expect(unnameable_types, reason = "that is its point")]
+pub trait Sealed {}
+
+/// Runs `f` in `context`. This is [`Snapshot::wrap`], except that the compiler knows for every `S` whether the closure is
+/// [`Send`]: an implementation may override the method, and so hides its closure's type.
+pub(crate) fn job<S: Snapshot, F: FnOnce() -> R, R>(context: S, f: F) -> impl FnOnce() -> R {
+    let f = f.with_context(context);
+    move || f.run(|f| f())
+}
