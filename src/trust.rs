@@ -7,6 +7,8 @@ use opentelemetry::{
     baggage::{Baggage, BaggageExt},
 };
 
+use crate::propagation::baggage::safe_metadata;
+
 /// What a sender may do to the traces of the program that receives from it.
 ///
 /// Use it where messages or requests come from outside. It has the last word over every other setting.
@@ -50,8 +52,8 @@ pub struct AllowedNames(Arc<[String]>);
 impl BaggagePolicy {
     /// Lets the members with these names pass, and no others.
     ///
-    /// A member passes with its value. Its properties pass only if they cannot smuggle in anything: a comma, a control
-    /// character or anything beyond ASCII in them costs the member its properties.
+    /// A member passes with its value and its properties. In the properties, everything that could become a member or a
+    /// line of its own is percent-encoded, because some propagators write properties as they are.
     ///
     /// # Examples
     ///
@@ -78,18 +80,11 @@ impl BaggagePolicy {
                 let mut allowed = Baggage::new();
                 for (name, (value, metadata)) in cx.baggage().iter() {
                     if names.iter().any(|allowed| allowed == name.as_str()) {
-                        let metadata = metadata.as_str();
-                        let metadata = if is_harmless(metadata) { metadata } else { "" };
-                        allowed.insert_with_metadata(name.clone(), value.clone(), metadata);
+                        allowed.insert_with_metadata(name.clone(), value.clone(), safe_metadata(metadata));
                     }
                 }
                 cx.with_baggage(allowed)
             }
         }
     }
-}
-
-/// Whether a member's properties stay its properties when a propagator writes them as they are.
-fn is_harmless(metadata: &str) -> bool {
-    metadata.bytes().all(|byte| byte != b',' && (byte == b'\t' || (b' '..=b'~').contains(&byte)))
 }

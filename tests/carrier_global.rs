@@ -14,9 +14,19 @@ fn the_global_propagator_does_the_encoding() {
 
     // None is set: nothing is read, not even what is current here; nothing is written, nothing is wrong.
     let current = Context::new().with_value("current");
-    let cx = current.run(|| carrier::try_extract(&message)).unwrap();
+    let cx = current.clone().run(|| carrier::try_extract(&message)).unwrap();
     assert!(!cx.has_active_span());
     assert_eq!(cx.get::<&str>(), None);
+
+    // Nor is anything attached, which would panic where the current context is borrowed.
+    current.clone().run(|| {
+        Context::map_current(|_| {
+            assert_eq!(carrier::extract(&message).get::<&str>(), None);
+            assert!(carrier::try_extract(&message).is_ok());
+            assert!(!carrier::inject(&current, &mut Headers::new()));
+        });
+        opentelemetry::trace::get_active_span(|_| assert!(!carrier::extract(&message).has_active_span()));
+    });
 
     global::set_text_map_propagator(TraceContextPropagator::new());
     let cx = carrier::extract(&message);
@@ -24,4 +34,8 @@ fn the_global_propagator_does_the_encoding() {
     assert!(carrier::inject(&cx, &mut forwarded));
     assert_eq!(forwarded, message);
     assert!(carrier::try_extract(&Headers::from_iter([("traceparent", "broken")])).is_err());
+    Context::map_current(|cx| {
+        assert!(carrier::extract(&message).has_active_span());
+        assert!(!carrier::inject(cx, &mut Headers::new()));
+    });
 }

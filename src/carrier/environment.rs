@@ -1,16 +1,18 @@
-//! Environment variables, which are named as OpenTelemetry's specification of environment carriers says.
+//! Environment variables, with the names that OpenTelemetry's specification of environment carriers says.
 
 use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsStr, fmt, process::Command};
 
-use super::Carrier;
+use super::{Carrier, is_line};
 
 /// The environment variables of this process, as they were when it looked.
 ///
 /// Use it in a program that others start: extract at the start, and work in that context. To pass the context on to a
-/// child process, inject into its [`Command`], which is a carrier too. (tokio's has it inside: `command.as_std_mut()`.)
+/// child process, inject into its [`Command`], which is a carrier too. (tokio's command has one inside:
+/// `command.as_std_mut()`.)
 ///
-/// Names are in capitals (`TRACEPARENT`), with `_` for what is neither letter nor digit, and so are the keys. Variables
-/// with other names are not seen, nor are values that are not text. What is set here is not set in the process.
+/// Names and keys are in capitals (`TRACEPARENT`), with `_` for every character that is neither letter nor digit.
+/// Variables with other names are not seen, and neither are values that are not text. Setting a value here changes this
+/// copy, and not the process.
 ///
 /// # Examples
 ///
@@ -61,11 +63,11 @@ impl Carrier for Environment {
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
-        let fits = fits(&value);
-        if fits {
+        let is_line = is_line(&value);
+        if is_line {
             self.0.insert(name_of(key), value);
         }
-        fits
+        is_line
     }
 
     fn remove(&mut self, key: &str) {
@@ -79,7 +81,7 @@ impl Carrier for Environment {
 
 /// The variables that a child process will get besides those that it inherits.
 ///
-/// To remove one is to see that it is not inherited either: no stale `TRACESTATE` of this process reaches the child.
+/// A variable that is removed is not inherited either: no stale `TRACESTATE` of this process reaches the child.
 impl Carrier for Command {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.get_envs().filter(move |(name, _)| is_named(name, key)).filter_map(|(_, value)| value?.to_str())
@@ -91,11 +93,11 @@ impl Carrier for Command {
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
-        let fits = fits(&value);
-        if fits {
+        let is_line = is_line(&value);
+        if is_line {
             self.env(name_of(key), value);
         }
-        fits
+        is_line
     }
 
     fn remove(&mut self, key: &str) {
@@ -105,11 +107,6 @@ impl Carrier for Command {
     fn spelling<'k>(&self, key: &'k str) -> Cow<'k, str> {
         name_of(key).into()
     }
-}
-
-/// A process cannot be started with such a value.
-fn fits(value: &str) -> bool {
-    !value.contains('\0')
 }
 
 fn name_of(key: &str) -> String {

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt, slice, vec};
 
-use super::{Carrier, same_key};
+use super::{Carrier, is_line, same_key};
 use crate::propagation::{BAGGAGE, TRACEPARENT, TRACESTATE};
 
 /// Names that are kept without a copy. Propagators hand over a `&str`, which might be of any lifetime.
@@ -125,6 +125,9 @@ impl Carrier for Headers {
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
+        if !is_line(key) || !is_line(&value) {
+            return false;
+        }
         match STATIC_NAMES.iter().find(|name| **name == key) {
             Some(name) => self.insert(*name, value),
             None => self.insert(key.to_owned(), value),

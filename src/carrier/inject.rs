@@ -1,25 +1,42 @@
 use opentelemetry::{
-    Context, global,
+    Context, KeyValue,
+    baggage::{Baggage, BaggageExt},
+    global,
     propagation::{Injector, TextMapPropagator},
+    trace::TraceContextExt,
 };
 
-use super::{Carrier, same_key};
-use crate::propagation::{BAGGAGE, TRACEPARENT, TRACESTATE, baggage, leading_members, tracestate};
+use super::{Carrier, is_line, same_key};
+use crate::propagation::{
+    BAGGAGE, TRACEPARENT, TRACESTATE,
+    baggage::{self, members},
+    leading_members, tracestate,
+};
 
 /// Puts a context into a message, by the global propagator.
 ///
-/// Use it right before sending. It returns whether the message carries the context now: `false` if the context has
-/// nothing to carry, or if the message took none of it, or not all.
+/// Use it right before sending. It returns whether the message carries the whole context now: `false` if the context has
+/// nothing to carry, or if the message took none of it, or only a part.
 ///
 /// # Guarantees
 ///
-/// - The propagator's keys are replaced, also by nothing: no stale `tracestate` stays beside a new `traceparent`, and no
-///   stale value where the message refuses the new one. Other keys are left alone, and so is the trace in the message
-///   if the context has none.
-/// - A context with nothing to carry changes nothing, so that what an earlier sender has put into the message stays.
-/// - A message that cannot be written to is as it was, and that is no error.
-/// - Of a baggage over 64 members or 8,192 bytes, the leading members that fit are carried; and of a `baggage` or a
-///   `tracestate` that is longer than the message's [`room`](Carrier::room) for it.
+/// - New values replace the propagator's old ones, and a key without a new value loses its old one: no stale
+///   `tracestate` stays beside a new `traceparent`, and no stale value where the message refuses the new one. Other keys
+///   are left alone, and so is the trace in the message if the context has none.
+/// - A context with nothing to carry changes nothing: the headers of an earlier sender stay.
+/// - A message that cannot be written to stays as it is, and that is no error.
+/// - Of a baggage over 64 members or 8,192 bytes, the leading members that fit are carried. The same goes for a
+///   `baggage` or a `tracestate` that is longer than the message's [`room`](Carrier::room) for it.
+/// - If the message does not take all, the context's span gets an event, `ctxhop.context_refused`.
+///
+/// # No propagator is trusted
+///
+/// Baggage may come from strangers. Whatever the propagator does with it:
+///
+/// - No CR, LF or NUL is written. A member of the `baggage` that contains one, or bytes beyond ASCII, is left out alone;
+///   any other value is refused.
+/// - No part of a value or of its metadata becomes a member. Metadata that could is encoded before the propagator sees
+///   it. If a value has a comma, only members that the context has are written.
 ///
 /// # Examples
 ///
@@ -56,31 +73,55 @@ pub fn inject(cx: &Context, carrier: &mut impl Carrier) -> bool {
 
 /// Puts a context into a message, by this propagator. Otherwise as [`inject`].
 pub fn inject_with(propagator: &dyn TextMapPropagator, cx: &Context, carrier: &mut impl Carrier) -> bool {
-    let mut replacing =
-        Replacing { propagator, carrier, begun: false, refused: false, trace_begun: false, no_trace: false };
-    propagator.inject_context(cx, &mut replacing);
+    let baggage = cx.baggage();
+    let (mut safe, mut commas) = (true, false);
+    for (_, (value, metadata)) in baggage {
+        safe &= metadata.as_str().is_empty() || baggage::is_safe(metadata);
+        commas |= value.as_str().as_bytes().contains(&b',');
+    }
+    let mut replacing = Replacing {
+        propagator,
+        cx,
+        carrier,
+        baggage,
+        commas,
+        begun: false,
+        refused: false,
+        trace_begun: false,
+        no_trace: false,
+    };
+    if safe {
+        propagator.inject_context(cx, &mut replacing);
+    } else {
+        // The SDK's propagator writes metadata as it is.
+        propagator.inject_context(&cx.with_baggage(baggage::with_safe_metadata(baggage)), &mut replacing);
+    }
     replacing.begun && !replacing.refused
 }
 
 struct Replacing<'a, C> {
     propagator: &'a dyn TextMapPropagator,
+    cx: &'a Context,
     carrier: &'a mut C,
+    baggage: &'a Baggage,
+    /// A value of the baggage has a comma, and could pass for several members.
+    commas: bool,
     begun: bool,
     refused: bool,
-    /// One of `traceparent` and `tracestate` was set: what the message had of the other is stale.
+    /// One of `traceparent` and `tracestate` was set: the message's old value of the other is stale.
     trace_begun: bool,
     /// The `traceparent` was refused, without which a `tracestate` says nothing.
     no_trace: bool,
 }
 
 impl<C: Carrier> Injector for Replacing<'_, C> {
-    fn set(&mut self, key: &str, mut value: String) {
+    fn set(&mut self, key: &str, value: String) {
         let (is_parent, is_state) = (same_key(key, TRACEPARENT), same_key(key, TRACESTATE));
-        // What is stale goes first: it may be what there would be no room for the new values beside.
+        // Stale values go first: the new ones may need their room.
         if !self.begun {
             self.begun = true;
             for field in self.propagator.fields().filter(|field| !same_key(field, key)) {
-                // A trace is replaced by a trace only: who has baggage and no span is not to cut it.
+                // Only a trace replaces a trace: a context with baggage and no span must not cut it.
                 if !same_key(field, TRACEPARENT) && !same_key(field, TRACESTATE) {
                     self.carrier.remove(field);
                 }
@@ -93,25 +134,68 @@ impl<C: Carrier> Injector for Replacing<'_, C> {
         if is_state && self.no_trace {
             return;
         }
-        let room = self.carrier.room(key);
-        // No receiver reads more than the limits allow.
-        let leading = if same_key(key, BAGGAGE) {
-            leading_members(&value, room.min(baggage::MAX_BYTES), baggage::MAX_MEMBERS).len()
-        } else if is_state && value.len() > room {
-            leading_members(&value, room, tracestate::MAX_MEMBERS).len()
+        let (value, is_part) = if same_key(key, BAGGAGE) {
+            self.baggage_that_fits(key, value)
+        } else if is_state {
+            cut(value, self.carrier.room(key), tracestate::MAX_MEMBERS)
         } else {
-            value.len()
+            (value, false)
         };
-        self.refused |= leading < value.len();
-        let nothing_left = leading == 0 && !value.is_empty();
-        value.truncate(leading);
-        if nothing_left || !self.carrier.set(key, value) {
-            self.refused = true;
+        let nothing_left = is_part && value.is_empty();
+        if nothing_left || !is_line(key) || !is_line(&value) || !self.carrier.set(key, value) {
+            self.refuse(key, "does not take");
             self.carrier.remove(key);
             if is_parent {
                 self.no_trace = true;
                 self.carrier.remove(TRACESTATE);
             }
+        } else if is_part {
+            self.refuse(key, "takes only a part of");
         }
     }
+}
+
+impl<C: Carrier> Replacing<'_, C> {
+    /// The members of a list that are safe and have room, whoever has written the list; and whether some are missing.
+    fn baggage_that_fits(&self, key: &str, list: String) -> (String, bool) {
+        let list = if self.commas || !is_text(&list) { self.trusted_members(&list) } else { list };
+        // No receiver reads more than the limits allow.
+        let max_bytes = self.carrier.room(key).min(baggage::MAX_BYTES);
+        let (list, is_part) = cut(list, max_bytes, baggage::MAX_MEMBERS);
+        let is_part = is_part || members(&list).count() < self.baggage.len();
+        (list, is_part)
+    }
+
+    fn trusted_members(&self, list: &str) -> String {
+        let mut own: Vec<_> = self.baggage.iter().collect();
+        let trusted = members(list).filter(|member| is_text(member.text)).filter(|member| {
+            let is_own = own.iter().position(|(key, (value, _))| member.is(key.as_str(), value.as_str()));
+            // Each of them once.
+            is_own.map(|at| own.swap_remove(at)).is_some() || !self.commas
+        });
+        trusted.map(|member| member.text).collect::<Vec<_>>().join(",")
+    }
+
+    /// Puts an event on the span, if it records.
+    fn refuse(&mut self, key: &str, how: &str) {
+        self.refused = true;
+        let span = self.cx.span();
+        if span.is_recording() {
+            let reason = KeyValue::new("ctxhop.reason", format!("the message {how} the {key}"));
+            span.add_event("ctxhop.context_refused", vec![reason]);
+        }
+    }
+}
+
+/// A list without the last members if it is too long, and whether it was.
+fn cut(mut list: String, max_bytes: usize, max_members: usize) -> (String, bool) {
+    let leading = leading_members(&list, max_bytes, max_members).len();
+    let is_part = leading < list.len();
+    list.truncate(leading);
+    (list, is_part)
+}
+
+fn is_text(list: &str) -> bool {
+    // Without an early end, which would take longer for what is text.
+    list.bytes().fold(true, |is_text, byte| is_text & matches!(byte, b' '..=b'~' | b'\t'))
 }

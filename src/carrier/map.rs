@@ -5,7 +5,7 @@ use std::{
     hash::BuildHasher,
 };
 
-use super::{Carrier, same_key};
+use super::{Carrier, is_line, same_key};
 
 impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
@@ -17,6 +17,9 @@ impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
+        if !is_line(key) || !is_line(&value) {
+            return false;
+        }
         Carrier::remove(self, key);
         self.insert(key.to_owned(), value);
         true
@@ -37,6 +40,9 @@ impl Carrier for BTreeMap<String, String> {
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
+        if !is_line(key) || !is_line(&value) {
+            return false;
+        }
         Carrier::remove(self, key);
         self.insert(key.to_owned(), value);
         true

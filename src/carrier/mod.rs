@@ -28,21 +28,23 @@
 //! | `http::HeaderMap` (feature `http`) | HTTP |
 //! | [`envelope`], with [`Headers`] | protocols without headers: MQTT 3.1.1, plain bytes |
 //!
-//! An exclusive reference to a carrier is as good as the carrier itself; a shared one is none, so that nobody injects
-//! into what cannot be written to. Where an adaptor takes a carrier by value, [`ReadOnly`] lends it. Implement
-//! [`Carrier`] for a message type of your own, and check it with `testing::carrier_contract`.
+//! An exclusive reference to a carrier is a carrier, too. A shared reference is none, so that nobody injects into a message
+//! that cannot be written to. [`ReadOnly`] lends a carrier to an adaptor that takes one by value. Implement [`Carrier`] for
+//! a message type of your own, and check it with `testing::carrier_contract`.
 //!
 //! # Guarantees
 //!
-//! - A message never fails for its headers. Broken, hostile or missing ones give an empty context; [`try_extract`] tells
-//!   which it was.
-//! - [`extract`] starts from an empty context: a bare message inherits nothing of whoever receives it.
+//! - No message fails because of its headers. Broken, hostile or missing ones give an empty context; [`try_extract`] tells
+//!   which.
+//! - [`extract`] starts from an empty context: a bare message inherits nothing from its receiver.
 //! - [`inject`] replaces the propagator's own keys and leaves yours, and their order, as they are. A context with
 //!   nothing to say changes nothing.
-//! - Several `tracestate` or `baggage` headers are joined, whatever the propagator. What is longer than 8,192 bytes
-//!   (a `tracestate`: 16,447) is not looked at, save a `baggage`, of which the leading members are: at most 64 of them in
-//!   8,192 bytes.
+//! - No header that is set contains CR, LF or NUL, whoever has sent the baggage in the context, and whatever the propagator
+//!   does with it.
+//! - Several `tracestate` or `baggage` headers are joined, whatever the propagator. A value longer than 8,192 bytes
+//!   (a `tracestate`: 16,447) is not read. Of a longer `baggage`, the leading members are: at most 64, in 8,192 bytes.
 
+mod bounded;
 pub mod envelope;
 mod environment;
 mod extract;
@@ -210,4 +212,10 @@ impl<C: Carrier + ?Sized> Carrier for &mut C {
 #[inline]
 fn same_key(a: &str, b: &str) -> bool {
     a.len() == b.len() && (a == b || a.eq_ignore_ascii_case(b))
+}
+
+/// Whether a key or a value is safe in a line-based protocol, and in an environment: without CR, LF and NUL.
+pub(crate) fn is_line(text: &str) -> bool {
+    // Without an early end, which would take longer for what is safe.
+    !text.bytes().fold(false, |unsafe_, byte| unsafe_ | matches!(byte, b'\0' | b'\n' | b'\r'))
 }

@@ -1,6 +1,6 @@
 //! Ordered pairs that may repeat, as MQTT 5 has them.
 
-use super::{Carrier, same_key};
+use super::{Carrier, is_line, same_key};
 
 impl Carrier for Vec<(String, String)> {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
@@ -12,6 +12,9 @@ impl Carrier for Vec<(String, String)> {
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
+        if !is_line(key) || !is_line(&value) {
+            return false;
+        }
         Carrier::remove(self, key);
         self.push((key.to_owned(), value));
         true

@@ -2,11 +2,12 @@ use std::borrow::Cow;
 
 use opentelemetry::KeyValue;
 
-use super::{Carrier, same_key};
+use super::{Carrier, bounded::MAX_VALUES, same_key};
 
 /// A carrier whose keys begin with a prefix, among others that do not and are not seen.
 ///
-/// Use it where the context shares a map with the user's attributes. Pub/Sub's prefix is `googclient_`.
+/// Use it where the context shares a map with the user's attributes. Pub/Sub's prefix is `googclient_`. Of a key with more
+/// than 65 values, the first 65 are seen, one more than [`extract`](super::extract) reads.
 ///
 /// # Examples
 ///
@@ -68,8 +69,12 @@ fn without_prefix<'k>(key: &'k str, prefix: &str) -> Option<&'k str> {
 
 impl<C: Carrier> Carrier for Prefixed<C> {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        // Collected, as the inner iterator may borrow the key.
-        self.carrier.get_all(&self.whole(key)).collect::<Vec<_>>().into_iter()
+        // The inner iterator may borrow the key, so it cannot be returned. Mostly there is one value at most, and whoever
+        // asks for one only does not wait for the others.
+        let whole = self.whole(key);
+        let first = self.carrier.get_all(&whole).next();
+        let others = move || self.carrier.get_all(&whole).skip(1).take(MAX_VALUES).collect::<Vec<_>>();
+        first.into_iter().chain(first.into_iter().flat_map(move |_| others()))
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {

@@ -1,21 +1,23 @@
-//! [`TraceContextPropagator`]: W3C Trace Context, level 2, strict and fast.
+//! [`TraceContextPropagator`] and [`BaggagePropagator`]: W3C Trace Context, level 2, and W3C Baggage, strict and fast.
 //!
 //! ```
-//! use ctxhop::propagation::TraceContextPropagator;
+//! use ctxhop::propagation::{BaggagePropagator, TraceContextPropagator};
+//! use opentelemetry::propagation::TextMapCompositePropagator;
 //!
-//! opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+//! opentelemetry::global::set_text_map_propagator(TextMapCompositePropagator::new(vec![
+//!     Box::new(TraceContextPropagator::new()),
+//!     Box::new(BaggagePropagator::new()),
+//! ]));
 //! ```
-//!
-//! For baggage as well, put it into a
-//! [`TextMapCompositePropagator`](opentelemetry::propagation::TextMapCompositePropagator) with the SDK's
-//! `BaggagePropagator`.
 
 pub(crate) mod baggage;
+mod percent;
 mod traceparent;
 pub(crate) mod tracestate;
 
 use std::sync::LazyLock;
 
+pub use baggage::{BaggagePropagator, properties};
 use opentelemetry::{
     Context,
     propagation::{Extractor, Injector, TextMapPropagator, text_map_propagator::FieldIter},
@@ -35,6 +37,9 @@ pub const BAGGAGE: &str = "baggage";
 /// The members at the start of a list that fit into so many bytes, and are so many. Empty members do not count as
 /// members, because W3C's lists may have any number of them. No member is cut.
 pub(crate) fn leading_members(list: &str, max_bytes: usize, max_members: usize) -> &str {
+    if list.len() <= max_bytes && list.bytes().filter(|byte| *byte == b',').count() < max_members {
+        return list;
+    }
     // One byte more than is allowed, so that a member which ends there is seen to go on.
     let seen = &list.as_bytes()[..list.len().min(max_bytes.saturating_add(1))];
     let (mut start, mut end, mut count) = (0, 0, 0);

@@ -3,14 +3,14 @@
 use std::cell::Cell;
 
 use ctxhop::{
-    carrier::{self, Carrier, Headers, NOT_TEXT, Reason, extract_with, inject_with},
+    carrier::{self, Carrier, Headers, NOT_TEXT, Prefixed, Reason, extract_with, inject_with},
     prelude::*,
     propagation::TraceContextPropagator,
 };
 use opentelemetry::{
     Context,
     baggage::BaggageExt,
-    propagation::{Extractor, Injector, TextMapPropagator, text_map_propagator::FieldIter},
+    propagation::{Extractor, Injector, TextMapCompositePropagator, TextMapPropagator, text_map_propagator::FieldIter},
     trace::TraceContextExt,
 };
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator as SdkPropagator};
@@ -228,51 +228,90 @@ fn the_longest_tracestate_is_read() {
     assert_eq!(forwarded, message);
 }
 
-/// Looks at every key, as propagators do that go by a prefix.
+/// Looks at every key that there is, and at every value, as propagators do that go by a prefix.
 #[derive(Debug)]
-struct ByPrefix(Vec<String>);
+struct ByPrefix;
 
 impl TextMapPropagator for ByPrefix {
     fn inject_context(&self, _: &Context, _: &mut dyn Injector) {}
 
     fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
-        extractor.keys().into_iter().for_each(|key| _ = extractor.get(key));
-        cx.clone()
+        let seen = extractor.keys().into_iter().filter(|key| extractor.get(key).is_some()).count();
+        cx.with_value(seen)
     }
 
     fn fields(&self) -> FieldIter<'_> {
-        FieldIter::new(&self.0)
+        FieldIter::new(&[])
     }
 }
 
-/// Counts how often it is walked.
-struct Counting(Headers, Cell<usize>);
+/// Counts the headers that are looked at.
+struct Counting {
+    headers: Headers,
+    steps: Cell<usize>,
+}
+
+impl Counting {
+    fn new(count: usize) -> Self {
+        let headers = (0..count).map(|n| (format!("uberctx-{n}"), "x".to_owned())).collect();
+        Self { headers, steps: Cell::new(0) }
+    }
+
+    fn step(&self) {
+        self.steps.set(self.steps.get() + 1);
+    }
+}
 
 impl Carrier for Counting {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.1.set(self.1.get() + 1);
-        Carrier::get_all(&self.0, key)
+        let headers = self.headers.iter().inspect(|_| self.step());
+        headers.filter(move |(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
-        Carrier::keys(&self.0)
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.0.set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        Carrier::remove(&mut self.0, key);
+        Carrier::keys(&self.headers).inspect(|_| self.step())
     }
 }
 
 #[test]
-fn a_message_of_many_keys_is_walked_a_bounded_number_of_times() {
-    let headers = (0..40_000).map(|n| (format!("uberctx-{n}"), "x".to_owned())).collect();
-    let message = Counting(headers, Cell::new(0));
-    extract_with(&ByPrefix(vec!["uberctx-".to_owned()]), &message);
-    assert_eq!(message.1.get(), 256);
+fn whatever_the_propagator_the_whole_work_is_bounded() {
+    let composite = || TextMapCompositePropagator::new(vec![Box::new(ByPrefix), Box::new(propagator())]);
+    for count in [10, 256, 257, 10_000, 100_000] {
+        let message = Counting::new(count);
+        let result = carrier::try_extract_with(&composite(), &message);
+        let all = count <= 256;
+        assert_eq!(result.is_ok(), all, "{count}");
+        let cx = result.unwrap_or_else(|rejected| {
+            assert_eq!((rejected.key(), rejected.reason()), ("keys", Reason::TooLong));
+            rejected.into_context()
+        });
+        assert_eq!(cx.get(), Some(&if all { count } else { 0 }), "{count}");
+        // A few look-ups of W3C's keys, and one of each key if there are few.
+        let limit = 5 * count + if all { count * count } else { 257 };
+        assert!(message.steps.get() <= limit, "{} steps for {count} keys", message.steps.get());
+    }
+}
+
+#[test]
+fn a_prefix_bounds_the_work_as_well() {
+    let prefixed = |count| Prefixed::new("uberctx-", Counting::new(count));
+    for count in [256, 100_000] {
+        let message = prefixed(count);
+        let result = carrier::try_extract_with(&ByPrefix, &message);
+        assert_eq!(result.is_ok(), count == 256);
+        assert!(message.inner().steps.get() <= 257 * 257, "{} steps", message.inner().steps.get());
+    }
+
+    // The first value is found without a look at what is behind it.
+    let message = prefixed(100_000);
+    assert_eq!(message.get_all("7").next(), Some("x"));
+    assert_eq!(message.inner().steps.get(), 8);
+
+    // And no more values are kept than anybody reads.
+    let endless = Prefixed::new("", Endless { key: "baggage", value: "a=1" });
+    assert_eq!(endless.get_all("baggage").count(), 65);
+    let rejected = carrier::try_extract_with(&propagator(), &endless).expect_err("there is no end");
+    assert_eq!((rejected.key(), rejected.reason()), ("baggage", Reason::TooLong));
 }
 
 proptest! {

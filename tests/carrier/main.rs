@@ -3,6 +3,7 @@
 
 mod adaptors;
 mod contract;
+mod distrust;
 mod envelope;
 mod environment;
 mod extract;
@@ -13,15 +14,13 @@ mod read_only;
 
 use ctxhop::{
     carrier::{self, Headers},
-    propagation::TraceContextPropagator,
+    propagation::{BaggagePropagator, TraceContextPropagator},
 };
 use opentelemetry::{
     Context,
     propagation::TextMapCompositePropagator,
     trace::{SpanContext, TraceContextExt},
 };
-use opentelemetry_sdk::propagation::BaggagePropagator;
-
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn propagator() -> TextMapCompositePropagator {
