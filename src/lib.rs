@@ -2,11 +2,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bound;
-#[cfg(feature = "messaging")]
+#[cfg(any(feature = "messaging", feature = "tower"))]
 mod conventions;
 mod hop;
 mod snapshot;
-#[cfg(feature = "messaging")]
+#[cfg(any(feature = "messaging", feature = "tower"))]
 mod trust;
 
 pub mod carrier;
@@ -30,15 +30,18 @@ pub mod testing;
 pub mod thread;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub mod tower;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub mod tracing;
 
 pub use bound::{Propagate, WithContext};
 pub use snapshot::{ContextExt, RunAsync, Snapshot, wrap};
-#[cfg(feature = "messaging")]
-#[cfg_attr(docsrs, doc(cfg(feature = "messaging")))]
-pub use trust::{BaggagePolicy, Trust};
+#[cfg(any(feature = "messaging", feature = "tower"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "messaging", feature = "tower"))))]
+pub use trust::{AllowedNames, BaggagePolicy, Trust};
 
 /// All of the crate's traits: `use ctxhop::prelude::*;`.
 ///

@@ -58,9 +58,11 @@ impl BaggagePolicy {
     /// # Examples
     ///
     /// ```
-    /// use ctxhop::{BaggagePolicy, messaging::Destination};
+    /// use ctxhop::{BaggagePolicy, messaging::Destination, tower::TraceLayer};
     ///
-    /// let orders = Destination::new("rabbitmq", "orders").baggage(BaggagePolicy::allow(["tenant", "locale"]));
+    /// let known = BaggagePolicy::allow(["tenant", "locale"]);
+    /// let orders = Destination::new("rabbitmq", "orders").baggage(known.clone());
+    /// let layer = TraceLayer::server().baggage(known);
     /// ```
     #[must_use]
     pub fn allow<I>(names: I) -> Self

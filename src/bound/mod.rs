@@ -1,11 +1,15 @@
 //! [`WithContext`]: a value together with the context that it runs in.
 
+#[cfg(feature = "tower")]
+mod body;
 mod future;
 #[cfg(any(feature = "futures", feature = "tokio"))]
 mod io;
 mod iterator;
 #[cfg(feature = "rayon")]
 pub(crate) mod parallel;
+#[cfg(feature = "tower")]
+mod service;
 #[cfg(feature = "futures")]
 mod sink;
 #[cfg(feature = "futures")]

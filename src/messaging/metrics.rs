@@ -7,12 +7,9 @@ use opentelemetry::{
 
 use super::action::Action;
 use crate::conventions::{
-    MESSAGING_CLIENT_CONSUMED_MESSAGES, MESSAGING_CLIENT_OPERATION_DURATION, MESSAGING_CLIENT_SENT_MESSAGES,
-    MESSAGING_PROCESS_DURATION,
+    BOUNDARIES, MESSAGING_CLIENT_CONSUMED_MESSAGES, MESSAGING_CLIENT_OPERATION_DURATION,
+    MESSAGING_CLIENT_SENT_MESSAGES, MESSAGING_PROCESS_DURATION,
 };
-
-/// The conventions' advice, in seconds.
-const BOUNDARIES: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 #[derive(Clone)]
 pub(super) struct Metrics {

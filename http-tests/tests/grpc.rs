@@ -1,0 +1,259 @@
+//! Each ending of a call over gRPC: tonic's server and client, on real sockets.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ctxhop::{
+    Propagate,
+    tower::{Client, Messages, ResponseBody, Server, TraceLayer},
+};
+use ctxhop_http_tests::{
+    Task,
+    grpc::{Echo, call, read},
+    listen,
+    probe::Probed,
+    rig::{Rig, get, propagator},
+};
+use futures::{Stream, StreamExt, stream};
+use opentelemetry::{
+    Context, KeyValue, SpanId, TraceFlags, TraceId,
+    baggage::BaggageExt,
+    trace::{SpanContext, SpanKind, Status as SpanStatus, TraceContextExt, TraceState, Tracer},
+};
+use opentelemetry_sdk::trace::{Sampler, SpanData};
+use tonic::{
+    Code, Request,
+    client::GrpcService,
+    transport::{Channel, Endpoint, server::TcpIncoming},
+};
+use tower::{Layer, ServiceBuilder};
+
+async fn serve(rig: &Rig, layer: TraceLayer<Server>) -> (Task, Channel) {
+    let (listener, address) = listen().await;
+    let server = tonic::transport::Server::builder().layer(layer).add_service(Echo(rig.probe.clone()));
+    let serving = async { server.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap() };
+    (Task(tokio::spawn(serving)), Endpoint::from_shared(address).unwrap().connect_lazy())
+}
+
+/// tonic's channel, looked at from inside of the layer.
+fn client(
+    rig: &Rig,
+    channel: Channel,
+) -> impl GrpcService<tonic::body::Body, ResponseBody = ResponseBody<Probed<tonic::body::Body>>, Error: std::fmt::Debug>
+{
+    let probe = rig.probe.clone();
+    ServiceBuilder::new()
+        .layer(rig.client())
+        .map_response(move |response: http::Response<_>| response.map(|body| Probed::new(body, &probe)))
+        .service(channel)
+}
+
+fn apples(count: usize) -> impl Stream<Item = Bytes> + Send {
+    stream::iter(vec![Bytes::from_static(b"apple"); count])
+}
+
+/// Calls the method, reads all, and checks both spans.
+async fn check(method: &str, result: Result<usize, Code>, server: &str, client_line: &str, places: &[&str]) -> Rig {
+    let rig = Rig::new();
+    let (_serving, channel) = serve(&rig, rig.server()).await;
+    let sent = if matches!(method, "Unary" | "Invalid" | "Internal") { 1 } else { 2 };
+    let said = read(call(client(&rig, channel), method, apples(sent)).await).await;
+    assert_eq!(said.map_err(|status| status.code()), result);
+    let servers = rig.check(SpanKind::Server, &[server]).await;
+    let clients = rig.check(SpanKind::Client, &[client_line]).await;
+    assert_eq!(servers[0].parent_span_id, clients[0].span_context.span_id());
+    rig.check_places(servers.first(), clients.first(), places);
+    assert_eq!(get(&servers[0].attributes, "rpc.system.name").as_deref(), Some("grpc"));
+    rig
+}
+
+#[tokio::test]
+async fn unary() {
+    let line = "test.Echo/Unary OK";
+    check("Unary", Ok(1), line, line, &["handler", "client: frame", "client: drop of body"]).await;
+}
+
+#[tokio::test]
+async fn streams() {
+    let places = ["handler", "message", "chunk", "drop of chunks", "client: frame", "client: drop of body"];
+    check("Stream", Ok(3), "test.Echo/Stream OK", "test.Echo/Stream OK", &places).await;
+    check("Bidi", Ok(3), "test.Echo/Bidi OK", "test.Echo/Bidi OK", &["handler", "chunk", "drop of chunks"]).await;
+}
+
+#[tokio::test]
+async fn fails_in_the_trailers() {
+    let line = "test.Echo/Late DATA_LOSS (DATA_LOSS: the apples rot)";
+    check("Late", Err(Code::DataLoss), line, line, &["handler", "chunk", "drop of chunks"]).await;
+}
+
+#[tokio::test]
+async fn fails_by_trailers_only() {
+    let client = "test.Echo/Invalid INVALID_ARGUMENT (INVALID_ARGUMENT: no such apple)";
+    let server = "test.Echo/Invalid INVALID_ARGUMENT";
+    check("Invalid", Err(Code::InvalidArgument), server, client, &["handler"]).await;
+    let line = "test.Echo/Internal INTERNAL (INTERNAL: the cellar is flooded)";
+    check("Internal", Err(Code::Internal), line, line, &["handler"]).await;
+}
+
+/// What strangers ask for is in no name and on no metric.
+#[tokio::test]
+async fn there_is_no_such_method() {
+    let server = "grpc UNIMPLEMENTED (UNIMPLEMENTED: )";
+    let client = "test.Echo/4711 UNIMPLEMENTED (UNIMPLEMENTED: )";
+    let rig = check("4711", Err(Code::Unimplemented), server, client, &[]).await;
+    let span = &rig.ended(SpanKind::Server, 1).await[0];
+    let said = |key| span.attributes.iter().filter(|it| it.key.as_str() == key).count();
+    assert_eq!((said("rpc.method"), said("rpc.method_original")), (1, 1));
+    assert_eq!(get(&span.attributes, "rpc.method_original").as_deref(), Some("test.Echo/4711"));
+    let servers: Vec<_> = rig.points().into_iter().filter(|it| it.metric.contains("server")).collect();
+    assert!(!format!("{servers:?}").contains("4711"), "{servers:#?}");
+}
+
+#[tokio::test]
+async fn methods_can_be_named() {
+    let rig = Rig::new();
+    let (_serving, channel) = serve(&rig, rig.server().rpc_methods(["test.Echo/Unary"])).await;
+    read(call(channel.clone(), "Unary", apples(1)).await).await.unwrap();
+    read(call(channel, "Stream", apples(1)).await).await.unwrap();
+    rig.check(SpanKind::Server, &["test.Echo/Unary OK", "grpc OK"]).await;
+}
+
+#[tokio::test]
+async fn handler_panics() {
+    let rig = Rig::new();
+    let (_serving, channel) = serve(&rig, rig.server()).await;
+    read(call(client(&rig, channel), "Panics", apples(1)).await).await.unwrap_err();
+    rig.check(SpanKind::Server, &["test.Echo/Panics (panic: panicked)"]).await;
+    let client = rig.ended(SpanKind::Client, 1).await;
+    assert!(matches!(client[0].status, SpanStatus::Error { .. }));
+}
+
+/// Both sides know the deadline, and say so, however they come to hear of its end.
+#[tokio::test]
+async fn deadline_is_exceeded() {
+    let rig = Rig::new();
+    let (_serving, channel) = serve(&rig, rig.server()).await;
+    let mut request = Request::new(apples(1));
+    request.set_timeout(Duration::from_millis(50));
+    read(call(client(&rig, channel), "Hangs", request).await).await.unwrap_err();
+    let servers = rig.check(SpanKind::Server, &["test.Echo/Hangs DEADLINE_EXCEEDED (DEADLINE_EXCEEDED: )"]).await;
+    let clients = rig.ended(SpanKind::Client, 1).await;
+    assert_eq!(get(&clients[0].attributes, "rpc.response.status_code").as_deref(), Some("DEADLINE_EXCEEDED"));
+    assert_eq!(get(&clients[0].attributes, "error.type").as_deref(), Some("DEADLINE_EXCEEDED"));
+    rig.check_places(servers.first(), clients.first(), &["drop of handler"]);
+}
+
+#[tokio::test]
+async fn client_gives_up() {
+    let rig = Rig::new();
+    let (_serving, channel) = serve(&rig, rig.server()).await;
+    let mut messages = call(client(&rig, channel), "Endless", apples(1)).await.unwrap().into_inner();
+    messages.message().await.unwrap().unwrap();
+    drop(messages);
+    let servers = rig.check(SpanKind::Server, &["test.Echo/Endless CANCELLED"]).await;
+    let clients = rig.check(SpanKind::Client, &["test.Echo/Endless CANCELLED"]).await;
+    rig.check_places(servers.first(), clients.first(), &["drop of chunks", "client: drop of body"]);
+}
+
+/// No server: the call fails before it has a status.
+#[tokio::test]
+async fn nobody_answers() {
+    let rig = Rig::new();
+    let (listener, address) = listen().await;
+    drop(listener);
+    let channel = Endpoint::from_shared(address).unwrap().connect_lazy();
+    read(call(client(&rig, channel), "Unary", apples(1)).await).await.unwrap_err();
+    rig.check(SpanKind::Client, &["test.Echo/Unary (tonic::transport::error::Error: transport error)"]).await;
+}
+
+/// The client is, and records nothing; the server is another program.
+#[tokio::test]
+async fn suppressed() {
+    let rig = Rig::new();
+    let (_serving, channel) = serve(&rig, rig.server()).await;
+    let cx = Context::new().with_telemetry_suppressed();
+    let called = async { read(call(client(&rig, channel), "Unary", apples(1)).await).await };
+    called.with_context(cx).await.unwrap();
+    let servers = rig.check(SpanKind::Server, &["test.Echo/Unary OK"]).await;
+    assert_eq!(servers[0].parent_span_id.to_string(), "0000000000000000");
+    assert!(rig.spans().iter().all(|span| span.span_kind == SpanKind::Server));
+}
+
+#[tokio::test]
+async fn dropped_by_the_sampler() {
+    let rig = Rig::sampled(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)));
+    let (_serving, channel) = serve(&rig, rig.server()).await;
+    read(call(client(&rig, channel), "Unary", apples(1)).await).await.unwrap();
+    assert!(rig.spans().is_empty());
+}
+
+/// Each side counts what it sends and receives, and numbers it.
+#[tokio::test]
+async fn messages_are_counted() {
+    let rig = Rig::new();
+    let (_serving, channel) = serve(&rig, rig.server().messages(Messages::Count)).await;
+    let client = rig.client().messages(Messages::Events).request_body(tonic::body::Body::new).layer(channel);
+    read(call(client, "Stream", apples(2)).await).await.unwrap();
+    let counts = |span: &SpanData| {
+        ["grpc.sent.message_count", "grpc.received.message_count"].map(|key| get(&span.attributes, key).unwrap())
+    };
+    let server = rig.check(SpanKind::Server, &["test.Echo/Stream OK"]).await.remove(0);
+    // The request's body is not the layer's there.
+    assert_eq!(counts(&server), ["3", "0"]);
+    let client = rig.check(SpanKind::Client, &["test.Echo/Stream OK"]).await.remove(0);
+    assert_eq!(counts(&client), ["2", "3"]);
+    let number = |attributes: &[KeyValue]| ["message.type", "message.id"].map(|key| get(attributes, key).unwrap());
+    let mut events: Vec<_> = client.events.iter().map(|it| number(&it.attributes).join(" ")).collect();
+    events.sort();
+    assert_eq!(events, ["RECEIVED 1", "RECEIVED 2", "RECEIVED 3", "SENT 1", "SENT 2"]);
+}
+
+/// tonic's connection polls a client's stream: `with_current_context` has it run in the caller's context, and the layer's
+/// `request_body` in the call's own span.
+#[tokio::test]
+async fn request_streams_run_in_their_context() {
+    let rig = Rig::new();
+    let (_serving, channel) = serve(&rig, rig.server()).await;
+    let recording = || {
+        let rig = rig.clone();
+        stream::iter(0..2).map(move |_| {
+            rig.span("sent");
+            Bytes::from_static(b"apple")
+        })
+    };
+    let sent = || {
+        let spans = rig.spans();
+        spans.iter().filter(|it| it.name == "sent").map(|it| it.parent_span_id).collect::<Vec<_>>()
+    };
+
+    let caller = Context::new().with_span(rig.tracer().start("caller"));
+    let id = caller.span().span_context().span_id();
+    let bound =
+        async { read(call(client(&rig, channel.clone()), "Stream", recording().with_current_context()).await).await };
+    bound.with_context(caller).await.unwrap();
+    assert_eq!(sent(), [id; 2]);
+
+    let inside = rig.client().request_body(tonic::body::Body::new).layer(channel.clone());
+    read(call(inside, "Stream", recording()).await).await.unwrap();
+    let clients = rig.ended(SpanKind::Client, 2).await;
+    assert_eq!(sent()[2..], [clients[1].span_context.span_id(); 2]);
+}
+
+/// What came in within our limits would be refused by the next server.
+#[tokio::test]
+async fn headers_keep_to_a_budget() {
+    let members = (0..62).map(|n| KeyValue::new(format!("key{n:02}"), "x".repeat(124)));
+    let tracestate = (0..31).map(|n| (format!("vendor{n:02}"), "y".repeat(248)));
+    let tracestate = TraceState::from_key_value(tracestate).unwrap();
+    let ids = (TraceId::from(7_u128), SpanId::from(7_u64));
+    let span_context = SpanContext::new(ids.0, ids.1, TraceFlags::SAMPLED, true, tracestate);
+    let cx = Context::new().with_remote_span_context(span_context).with_baggage(members);
+    let call_with = async |layer: TraceLayer<Client>| {
+        let rig = Rig::new();
+        let (_serving, channel) = serve(&rig, rig.server()).await;
+        let client = layer.with_tracer_provider(&rig.provider).with_propagator(propagator()).layer(channel);
+        async { read(call(client, "Unary", apples(1)).await).await }.with_context(cx.clone()).await
+    };
+    assert!(call_with(TraceLayer::client().header_bytes(usize::MAX)).await.is_err(), "all of it is refused");
+    call_with(TraceLayer::client()).await.unwrap();
+}

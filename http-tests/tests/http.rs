@@ -1,0 +1,503 @@
+//! Each ending of a request over plain HTTP: axum's server and hyper's client, on real sockets.
+
+use std::{convert::Infallible, future::pending, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{
+        MatchedPath, State,
+        ws::{WebSocket, WebSocketUpgrade},
+    },
+    http::{StatusCode, header},
+    response::Redirect,
+    routing::get,
+};
+use bytes::Bytes;
+use ctxhop::{
+    BaggagePolicy, Propagate, Trust,
+    tower::{ResendLayer, Server, TraceLayer},
+};
+use ctxhop_http_tests::{
+    Task, listen,
+    probe::{Chunks, Last, Probed},
+    rig::{Rig, get as attribute},
+};
+use futures::StreamExt;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::{
+    client::legacy::{Client, Error, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use opentelemetry::{
+    Context,
+    baggage::BaggageExt,
+    trace::{SpanKind, TraceContextExt, Tracer},
+};
+use opentelemetry_sdk::trace::Sampler;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tower::{Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
+
+type HttpClient = BoxCloneService<Request<Empty<Bytes>>, Response<ClientBody>, Error>;
+type ClientBody = ctxhop::tower::ResponseBody<Probed<hyper::body::Incoming>>;
+
+/// hyper's client, looked at from inside of the layer.
+fn client(rig: &Rig) -> HttpClient {
+    let probe = rig.probe.clone();
+    let inner = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(HttpConnector::new());
+    ServiceBuilder::new()
+        .layer(BoxCloneService::layer())
+        .layer(rig.client())
+        .map_response(move |response: Response<_>| {
+            probe.note("client: response");
+            response.map(|body| Probed::new(body, &probe))
+        })
+        .service(inner)
+}
+
+fn chunks(rig: &Rig, count: u32, last: Last) -> Body {
+    let spans = rig.clone();
+    Body::from_stream(Chunks::new(&rig.probe, count, last, move || {
+        spans.span("chunk");
+        Bytes::from_static(b"apple ")
+    }))
+}
+
+fn app(rig: &Rig, layer: TraceLayer<Server>) -> Router {
+    let route = layer.route(|extensions| extensions.get::<MatchedPath>().map(MatchedPath::as_str));
+    Router::new()
+        .route("/orders/{id}", get(async |State(rig): State<Rig>| note(&rig, "two apples")))
+        .route("/stream", get(async |State(rig): State<Rig>| note(&rig, chunks(&rig, 3, Last::Nothing))))
+        .route(
+            "/length",
+            get(async |State(rig): State<Rig>| {
+                // More than it says: nobody polls the body to its end.
+                note(&rig, ([(header::CONTENT_LENGTH, "12")], chunks(&rig, 2, Last::Chunk)))
+            }),
+        )
+        .route("/error", get(async |State(rig): State<Rig>| note(&rig, chunks(&rig, 1, Last::Error))))
+        .route(
+            "/panic",
+            get(async |State(rig): State<Rig>| {
+                rig.probe.note("handler");
+                if true {
+                    panic!("on purpose, in a handler");
+                }
+            }),
+        )
+        .route("/panic/body", get(async |State(rig): State<Rig>| note(&rig, chunks(&rig, 1, Last::Panic))))
+        .route("/endless", get(async |State(rig): State<Rig>| note(&rig, chunks(&rig, 0, Last::Chunk))))
+        .route(
+            "/hangs",
+            get(async |State(rig): State<Rig>| {
+                let _drop = rig.probe.on_drop("drop of handler");
+                rig.span("handler");
+                pending::<()>().await
+            }),
+        )
+        .route("/flooded", get(async |State(rig): State<Rig>| note(&rig, StatusCode::SERVICE_UNAVAILABLE)))
+        .route("/moved", get(async |State(rig): State<Rig>| note(&rig, Redirect::temporary("/orders/7"))))
+        .route(
+            "/socket",
+            get(async |State(rig): State<Rig>, upgrade: WebSocketUpgrade| {
+                rig.probe.note("handler");
+                let cx = Context::current();
+                upgrade.on_upgrade(move |socket| echo(rig, socket).with_context(cx))
+            }),
+        )
+        .layer(route)
+        .with_state(rig.clone())
+}
+
+async fn echo(rig: Rig, mut socket: WebSocket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        rig.span("message");
+        socket.send(message).await.ok();
+    }
+}
+
+fn note<T>(rig: &Rig, response: T) -> T {
+    rig.probe.note("handler");
+    response
+}
+
+async fn serve(app: Router) -> (Task, String) {
+    let (listener, address) = listen().await;
+    (Task(tokio::spawn(async { axum::serve(listener, app).await.unwrap() })), address)
+}
+
+fn request(method: Method, address: &str, path: &str) -> Request<Empty<Bytes>> {
+    Request::builder().method(method).uri(format!("{address}{path}")).body(Empty::new()).unwrap()
+}
+
+/// How a client fails whose server has broken off: before or after the head of the response has come through.
+const FAILS: &str = "fails";
+
+/// Sends one request, reads its body to the end or the error, and checks both spans.
+async fn check(method: Method, path: &str, server: &str, client_line: &str, places: &[&str]) -> Rig {
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let response = client(&rig).oneshot(request(method, &address, path)).await;
+    if let Ok(response) = response {
+        response.into_body().collect().await.ok();
+    }
+    let servers = rig.check(SpanKind::Server, &[server]).await;
+    let clients = match client_line {
+        FAILS => rig.ended(SpanKind::Client, 1).await,
+        line => rig.check(SpanKind::Client, &[line]).await,
+    };
+    if client_line == FAILS {
+        let error_type = attribute(&clients[0].attributes, "error.type").unwrap();
+        assert!(error_type.starts_with("hyper"), "{error_type}");
+    }
+    assert_eq!(servers[0].parent_span_id, clients[0].span_context.span_id());
+    assert_eq!(servers[0].span_context.trace_id(), clients[0].span_context.trace_id());
+    for inner in rig.spans().iter().filter(|span| span.span_kind == SpanKind::Internal) {
+        assert_eq!(inner.parent_span_id, servers[0].span_context.span_id(), "{}", inner.name);
+    }
+    rig.check_places(servers.first(), clients.first(), places);
+    rig
+}
+
+const HEAD_AND_BODY: [&str; 3] = ["handler", "client: response", "client: drop of body"];
+
+#[tokio::test]
+async fn completes() {
+    let rig = check(Method::GET, "/orders/7", "GET /orders/{id} 200", "GET 200", &HEAD_AND_BODY).await;
+    let [server] = &rig.ended(SpanKind::Server, 1).await[..] else { panic!() };
+    let [client] = &rig.ended(SpanKind::Client, 1).await[..] else { panic!() };
+    let said = |key| attribute(&server.attributes, key);
+    assert_eq!(said("http.route").as_deref(), Some("/orders/{id}"));
+    assert_eq!(said("url.path").as_deref(), Some("/orders/7"));
+    assert_eq!(said("url.scheme").as_deref(), Some("http"));
+    assert_eq!(said("network.protocol.version").as_deref(), Some("1.1"));
+    assert_eq!(said("server.address").as_deref(), Some("127.0.0.1"));
+    let url = attribute(&client.attributes, "url.full").unwrap();
+    assert!(url.ends_with("/orders/7") && url.starts_with("http://127.0.0.1:"), "{url}");
+    assert_eq!(attribute(&client.attributes, "server.port"), said("server.port"));
+}
+
+#[tokio::test]
+async fn streams() {
+    let places = ["handler", "chunk", "drop of chunks", "client: frame", "client: drop of body"];
+    let rig = check(Method::GET, "/stream", "GET /stream 200", "GET 200", &places).await;
+    assert_eq!(rig.spans().iter().filter(|span| span.name == "chunk").count(), 3);
+}
+
+#[tokio::test]
+async fn ends_by_its_length() {
+    check(Method::GET, "/length", "GET /length 200", "GET 200", &["chunk", "drop of chunks"]).await;
+}
+
+#[tokio::test]
+async fn body_fails() {
+    let server = "GET /error 200 (axum_core::error::Error: no more apples)";
+    check(Method::GET, "/error", server, FAILS, &["chunk", "drop of chunks"]).await;
+}
+
+#[tokio::test]
+async fn head_has_no_body() {
+    check(Method::HEAD, "/stream", "HEAD /stream 200", "HEAD 200", &HEAD_AND_BODY).await;
+}
+
+#[tokio::test]
+async fn there_is_no_such_route() {
+    let rig = check(Method::GET, "/nowhere/4711", "GET 404", "GET 404 (404: )", &["client: response"]).await;
+    assert!(!format!("{:?}", rig.points()).contains("4711"));
+}
+
+#[tokio::test]
+async fn strangers_methods_have_one_name() {
+    let method = Method::from_bytes(b"HARVEST").unwrap();
+    let rig = check(method, "/orders/7", "HTTP /orders/{id} 405", "HTTP 405 (405: )", &[]).await;
+    assert!(!format!("{:?}", rig.points()).contains("HARVEST"));
+    let server = &rig.ended(SpanKind::Server, 1).await[0];
+    assert_eq!(attribute(&server.attributes, "http.request.method").as_deref(), Some("_OTHER"));
+    assert_eq!(attribute(&server.attributes, "http.request.method_original").as_deref(), Some("HARVEST"));
+}
+
+#[tokio::test]
+async fn fails_by_its_status() {
+    check(Method::GET, "/flooded", "GET /flooded 503 (503: )", "GET 503 (503: )", &HEAD_AND_BODY).await;
+}
+
+#[tokio::test]
+async fn handler_panics() {
+    let client = "GET (hyper_util::client::legacy::client::Error: client error (SendRequest))";
+    check(Method::GET, "/panic", "GET /panic (panic: panicked)", client, &["handler"]).await;
+}
+
+#[tokio::test]
+async fn body_panics() {
+    let server = "GET /panic/body 200 (panic: panicked)";
+    check(Method::GET, "/panic/body", server, FAILS, &["chunk", "drop of chunks"]).await;
+}
+
+/// The client gives up before there is a response: no failure of its own, and the server's is that it could not answer.
+#[tokio::test]
+async fn client_gives_up() {
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let mut waiting = Box::pin(client(&rig).oneshot(request(Method::GET, &address, "/hangs")));
+    // The handler makes a span when it is there.
+    tokio::select! {
+        _ = &mut waiting => unreachable!("the handler hangs"),
+        _ = rig.ended(SpanKind::Internal, 1) => {}
+    }
+    drop(waiting);
+    let servers = rig.check(SpanKind::Server, &["GET /hangs (cancelled: cancelled)"]).await;
+    let clients = rig.check(SpanKind::Client, &["GET"]).await;
+    rig.check_places(servers.first(), clients.first(), &["drop of handler"]);
+}
+
+#[tokio::test]
+async fn client_has_a_time_limit() {
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let inner = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(HttpConnector::new());
+    let client = ServiceBuilder::new().layer(rig.client()).timeout(Duration::from_millis(50)).service(inner);
+    assert!(client.oneshot(request(Method::GET, &address, "/hangs")).await.is_err());
+    let spans = rig.ended(SpanKind::Client, 1).await;
+    let error_type = attribute(&spans[0].attributes, "error.type").unwrap();
+    assert!(error_type.starts_with("alloc::boxed::Box<dyn core::error::Error"), "{error_type}");
+    rig.check(SpanKind::Server, &["GET /hangs (cancelled: cancelled)"]).await;
+}
+
+#[tokio::test]
+async fn reader_leaves_early() {
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let response = client(&rig).oneshot(request(Method::GET, &address, "/endless")).await.unwrap();
+    let mut body = response.into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    let servers = rig.check(SpanKind::Server, &["GET /endless 200 (cancelled: cancelled)"]).await;
+    let clients = rig.check(SpanKind::Client, &["GET 200"]).await;
+    rig.check_places(servers.first(), clients.first(), &["drop of chunks", "client: drop of body"]);
+}
+
+#[tokio::test]
+async fn connection_is_reset() {
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: shop\r\n\r\n").await.unwrap();
+    stream.read_exact(&mut [0; 64]).await.unwrap();
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    let servers = rig.check(SpanKind::Server, &["GET /endless 200 (cancelled: cancelled)"]).await;
+    rig.check_places(servers.first(), None, &["drop of chunks"]);
+}
+
+/// The redirect is a request of its own, and counted as one that is sent again.
+#[tokio::test]
+async fn follows_a_redirect() {
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let client = ServiceBuilder::new()
+        .layer(ResendLayer::new())
+        .layer(tower_http::follow_redirect::FollowRedirectLayer::new())
+        .service(client(&rig));
+    let response = client.oneshot(request(Method::GET, &address, "/moved")).await.unwrap();
+    response.into_body().collect().await.unwrap();
+    rig.check(SpanKind::Server, &["GET /moved 307", "GET /orders/{id} 200"]).await;
+    let clients = rig.check(SpanKind::Client, &["GET 307", "GET 200"]).await;
+    let resends: Vec<_> = clients.iter().map(|it| attribute(&it.attributes, "http.request.resend_count")).collect();
+    assert_eq!(resends, [None, Some("1".to_owned())]);
+}
+
+#[tokio::test]
+async fn tries_again() {
+    #[derive(Clone)]
+    struct Twice(u32);
+
+    impl<T, E> tower::retry::Policy<Request<Empty<Bytes>>, Response<T>, E> for Twice {
+        type Future = std::future::Ready<()>;
+
+        fn retry(
+            &mut self,
+            _: &mut Request<Empty<Bytes>>,
+            result: &mut Result<Response<T>, E>,
+        ) -> Option<Self::Future> {
+            let failed = result.as_ref().is_ok_and(|response| response.status().is_server_error());
+            self.0 = self.0.checked_sub(1)?;
+            failed.then(|| std::future::ready(()))
+        }
+
+        fn clone_request(&mut self, request: &Request<Empty<Bytes>>) -> Option<Request<Empty<Bytes>>> {
+            Some(request.clone())
+        }
+    }
+
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let client = ServiceBuilder::new().layer(ResendLayer::new()).retry(Twice(2)).service(client(&rig));
+    client.oneshot(request(Method::GET, &address, "/flooded")).await.unwrap().into_body().collect().await.unwrap();
+    let clients = rig.check(SpanKind::Client, &["GET 503 (503: )"; 3]).await;
+    let resends: Vec<_> = clients.iter().map(|it| attribute(&it.attributes, "http.request.resend_count")).collect();
+    assert_eq!(resends, [None, Some("1".to_owned()), Some("2".to_owned())]);
+}
+
+/// The span is that of the handshake; what comes over the socket then is in its trace.
+#[tokio::test]
+async fn switches_protocols() {
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let stream = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
+    let address = address.replace("http://", "ws://");
+    let (mut socket, _) = tokio_tungstenite::client_async(format!("{address}/socket"), stream).await.unwrap();
+    let servers = rig.check(SpanKind::Server, &["GET /socket 101"]).await;
+    futures::SinkExt::send(&mut socket, "apples".into()).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    let inner = rig.ended(SpanKind::Internal, 1).await;
+    assert_eq!(inner[0].parent_span_id, servers[0].span_context.span_id());
+}
+
+// ---- Where a request comes from --------------------------------------------------------------------------------------
+
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// Calls the layer around a service that tells what is current, from inside of a stranger's span.
+async fn current_in(rig: &Rig, layer: TraceLayer<Server>) -> (Context, Response<Bytes>) {
+    let slot = ctxhop_http_tests::rig::Slot::default();
+    let left = slot.clone();
+    let mut service = ServiceBuilder::new().layer(layer).service_fn(move |_: Request<()>| {
+        *left.lock().unwrap() = Some(Context::current());
+        std::future::ready(Ok::<_, Infallible>(Response::new(http_body_util::Full::new(Bytes::new()))))
+    });
+    let request = Request::builder()
+        .uri("/")
+        .header("traceparent", TRACEPARENT)
+        .header("baggage", "tenant=acme,secret=42")
+        .body(())
+        .unwrap();
+    let current = Context::current();
+    let stranger = current.with_span(rig.tracer().start_with_context("stranger", &current));
+    let response = service.call(request).with_context(stranger).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let seen = slot.lock().unwrap().take().unwrap();
+    (seen, Response::from_parts(head, body))
+}
+
+#[tokio::test]
+async fn the_parent_is_what_the_headers_say() {
+    let rig = Rig::new();
+    let name = http::HeaderName::from_static("x-trace-id");
+    let (seen, response) = current_in(&rig, rig.server().trace_id_header(name)).await;
+    let server = rig.check(SpanKind::Server, &["GET 200"]).await.remove(0);
+    assert_eq!(server.parent_span_id.to_string(), "00f067aa0ba902b7");
+    assert_eq!(seen.span().span_context(), &server.span_context);
+    assert_eq!(seen.baggage().len(), 2);
+    assert_eq!(response.headers()["x-trace-id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+}
+
+#[tokio::test]
+async fn strangers_are_linked_to() {
+    let rig = Rig::new();
+    let layer = rig.server().trust(Trust::LinkOnly).baggage(BaggagePolicy::allow(["tenant"]));
+    let (seen, _) = current_in(&rig, layer).await;
+    let server = rig.check(SpanKind::Server, &["GET 200"]).await.remove(0);
+    assert_eq!(server.parent_span_id.to_string(), "0000000000000000");
+    assert_ne!(server.span_context.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    let linked: Vec<_> = server.links.iter().map(|link| link.span_context.span_id().to_string()).collect();
+    assert_eq!(linked, ["00f067aa0ba902b7"]);
+    assert_eq!(seen.baggage().get("tenant").map(|it| it.as_str().to_owned()).as_deref(), Some("acme"));
+    assert_eq!(seen.baggage().len(), 1);
+}
+
+#[tokio::test]
+async fn strangers_are_ignored() {
+    let rig = Rig::new();
+    let (seen, _) = current_in(&rig, rig.server().trust(Trust::Ignore)).await;
+    let server = rig.check(SpanKind::Server, &["GET 200"]).await.remove(0);
+    assert_eq!(server.parent_span_id.to_string(), "0000000000000000");
+    assert!(server.links.is_empty() && seen.baggage().is_empty());
+}
+
+/// No span and no metric; the remote context flows on.
+#[tokio::test]
+async fn suppressed() {
+    let rig = Rig::new();
+    let suppressed = Context::new().with_telemetry_suppressed();
+    let (seen, _) = current_in(&rig, rig.server()).with_context(suppressed).await;
+    assert!(rig.spans().iter().all(|span| span.span_kind != SpanKind::Server));
+    assert!(rig.points().is_empty());
+    assert!(seen.is_telemetry_suppressed());
+    assert_eq!(seen.span().span_context().trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+}
+
+/// No span; the trace goes on with the sampler's decision, and the metrics are there.
+#[tokio::test]
+async fn dropped_by_the_sampler() {
+    let rig = Rig::sampled(Sampler::AlwaysOff);
+    let (seen, _) = current_in(&rig, rig.server()).await;
+    assert!(rig.spans().is_empty());
+    assert!(!seen.span().span_context().is_sampled());
+    assert_eq!(seen.span().span_context().trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    let durations = rig.points().into_iter().filter(|it| it.metric == "http.server.request.duration").count();
+    assert_eq!(durations, 1);
+}
+
+#[tokio::test]
+async fn broken_headers_are_an_event() {
+    let rig = Rig::new();
+    let service = tower::service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(http_body_util::Full::new(Bytes::new())))
+    });
+    let request = Request::builder().header("traceparent", "00-0-0-01").body(()).unwrap();
+    drop(ServiceBuilder::new().layer(rig.server()).service(service).oneshot(request).await.unwrap());
+    let server = rig.check(SpanKind::Server, &["GET 200"]).await;
+    assert_eq!(server[0].events.iter().map(|it| &*it.name).collect::<Vec<_>>(), ["ctxhop.context_rejected"]);
+}
+
+#[tokio::test]
+async fn headers_and_secrets_are_recorded_if_asked_for() {
+    let rig = Rig::new();
+    let name = http::HeaderName::from_static("x-shop");
+    let layer = rig.server().record_request_headers([name.clone()]).record_response_headers([name]);
+    let service = tower::service_fn(async |_: Request<()>| {
+        let response = Response::builder().header("x-shop", "north").header("set-cookie", "secret");
+        Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+    });
+    let request = Request::builder()
+        .uri("https://user:password@shop.example/a?b=1&sig=secret")
+        .header("x-shop", "south")
+        .header("x-shop", "east")
+        .header("authorization", "secret")
+        .body(())
+        .unwrap();
+    let client = ServiceBuilder::new().layer(rig.client()).layer(layer).service(service);
+    client.oneshot(request).await.unwrap();
+    let spans = [rig.check(SpanKind::Server, &["GET 200"]).await, rig.check(SpanKind::Client, &["GET 200"]).await];
+    let all = format!("{spans:?}");
+    assert!(!all.contains("secret") && !all.contains("password"), "{all}");
+    let server = &spans[0][0].attributes;
+    assert_eq!(attribute(server, "http.request.header.x-shop").as_deref(), Some(r#"["south","east"]"#));
+    assert_eq!(attribute(server, "http.response.header.x-shop").as_deref(), Some(r#"["north"]"#));
+    assert_eq!(attribute(server, "url.query").as_deref(), Some("b=1&sig=REDACTED"));
+    let url = attribute(&spans[1][0].attributes, "url.full");
+    assert_eq!(url.as_deref(), Some("https://REDACTED:REDACTED@shop.example/a?b=1&sig=REDACTED"));
+}
+
+/// A connection that a request has opened stays in the pool; nothing of the request's context stays with it.
+#[tokio::test]
+async fn a_pooled_connection_holds_nothing() {
+    struct Held;
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let client = client(&rig);
+    let held = std::sync::Arc::new(Held);
+    let cx = Context::new().with_value(held.clone());
+    let response = client.clone().oneshot(request(Method::GET, &address, "/orders/7")).with_context(cx);
+    response.await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(std::sync::Arc::strong_count(&held), 1);
+    rig.check(SpanKind::Client, &["GET 200"]).await;
+    // Still there.
+    let again = client.oneshot(request(Method::GET, &address, "/orders/8")).await.unwrap();
+    again.into_body().collect().await.unwrap();
+}
