@@ -4,40 +4,29 @@
 //! messaging ones are in development, and those of RPC a release candidate: a later version may rename them, and this
 //! file is the place to change. Names that the registry does not have begin with `ctxhop.`, or say where they come from.
 
-#[cfg(feature = "messaging")]
+// Each feature uses its own of them; with both, none may be left over.
+#![cfg_attr(not(all(feature = "messaging", feature = "tower")), allow(dead_code, unused_imports))]
+
 use opentelemetry::Key;
-#[cfg(feature = "messaging")]
 use opentelemetry_semantic_conventions::attribute::{
     MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT, MESSAGING_SERVICEBUS_MESSAGE_DELIVERY_COUNT,
 };
 pub(crate) use opentelemetry_semantic_conventions::{
     SCHEMA_URL,
-    attribute::{ERROR_TYPE, SERVER_ADDRESS, SERVER_PORT},
-};
-#[cfg(feature = "tower")]
-pub(crate) use opentelemetry_semantic_conventions::{
     attribute::{
-        HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_REQUEST_RESEND_COUNT, HTTP_RESPONSE_STATUS_CODE,
-        HTTP_ROUTE, NETWORK_PROTOCOL_VERSION, RPC_METHOD, RPC_METHOD_ORIGINAL, RPC_RESPONSE_STATUS_CODE,
-        RPC_SYSTEM_NAME, URL_FULL, URL_PATH, URL_QUERY, URL_SCHEME, USER_AGENT_ORIGINAL,
+        ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_REQUEST_RESEND_COUNT,
+        HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_CLIENT_ID,
+        MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_ANONYMOUS, MESSAGING_DESTINATION_NAME,
+        MESSAGING_DESTINATION_PARTITION_ID, MESSAGING_DESTINATION_SUBSCRIPTION_NAME, MESSAGING_DESTINATION_TEMPLATE,
+        MESSAGING_DESTINATION_TEMPORARY, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID,
+        MESSAGING_MESSAGE_ENVELOPE_SIZE, MESSAGING_MESSAGE_ID, MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE,
+        MESSAGING_SYSTEM, NETWORK_PROTOCOL_VERSION, RPC_METHOD, RPC_METHOD_ORIGINAL, RPC_RESPONSE_STATUS_CODE,
+        RPC_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_QUERY, URL_SCHEME, USER_AGENT_ORIGINAL,
     },
     metric::{
         HTTP_CLIENT_REQUEST_DURATION, HTTP_SERVER_ACTIVE_REQUESTS, HTTP_SERVER_REQUEST_DURATION,
-        RPC_CLIENT_CALL_DURATION, RPC_SERVER_CALL_DURATION,
-    },
-};
-#[cfg(feature = "messaging")]
-pub(crate) use opentelemetry_semantic_conventions::{
-    attribute::{
-        MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_CLIENT_ID, MESSAGING_CONSUMER_GROUP_NAME,
-        MESSAGING_DESTINATION_ANONYMOUS, MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_PARTITION_ID,
-        MESSAGING_DESTINATION_SUBSCRIPTION_NAME, MESSAGING_DESTINATION_TEMPLATE, MESSAGING_DESTINATION_TEMPORARY,
-        MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ENVELOPE_SIZE,
-        MESSAGING_MESSAGE_ID, MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM,
-    },
-    metric::{
         MESSAGING_CLIENT_CONSUMED_MESSAGES, MESSAGING_CLIENT_OPERATION_DURATION, MESSAGING_CLIENT_SENT_MESSAGES,
-        MESSAGING_PROCESS_DURATION,
+        MESSAGING_PROCESS_DURATION, RPC_CLIENT_CALL_DURATION, RPC_SERVER_CALL_DURATION,
     },
 };
 
@@ -46,7 +35,6 @@ pub(crate) const BOUNDARIES: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// The system of queues in this process. The registry has no name for it.
-#[cfg(feature = "messaging")]
 pub(crate) const IN_MEMORY: &str = "in_memory";
 
 /// The `error.type` of work that panicked, was dropped before it was done, or took too long.
@@ -67,11 +55,9 @@ pub(crate) const CONTEXT_REJECTED: &str = "ctxhop.context_rejected";
 pub(crate) const REASON: &str = "ctxhop.reason";
 
 /// What a method is called that is not known.
-#[cfg(feature = "tower")]
 pub(crate) const OTHER: &str = "_OTHER";
 
 /// The attributes for headers that the user has asked for; the header's name follows.
-#[cfg(feature = "tower")]
 pub(crate) mod headers {
     pub(crate) const HTTP_REQUEST: &str = opentelemetry_semantic_conventions::attribute::HTTP_REQUEST_HEADER;
     pub(crate) const HTTP_RESPONSE: &str = opentelemetry_semantic_conventions::attribute::HTTP_RESPONSE_HEADER;
@@ -81,7 +67,6 @@ pub(crate) mod headers {
 
 /// The messages of gRPC's streams, as OpenTelemetry's instrumentation for Java calls them. The registry has no names for
 /// them any more.
-#[cfg(feature = "tower")]
 pub(crate) mod message {
     pub(crate) const SENT_COUNT: &str = "grpc.sent.message_count";
     pub(crate) const RECEIVED_COUNT: &str = "grpc.received.message_count";
@@ -91,7 +76,6 @@ pub(crate) mod message {
 }
 
 /// The delivery count of a message. The registry has a name for two systems; the others follow the second.
-#[cfg(feature = "messaging")]
 pub(crate) fn delivery_count(system: &str) -> Key {
     match system {
         "gcp_pubsub" => Key::from_static_str(MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT),
