@@ -18,6 +18,22 @@ use crate::{Propagate, Snapshot};
 ///
 /// It captures the OpenTelemetry context, or what [`capturing`](Self::capturing) says.
 ///
+/// # Not for clients with a pool
+///
+/// A client opens a connection on the way, in the context of whichever request needs it first, and gives it to its executor
+/// as a task of its own. With this executor, that task holds the request's context for as long as the connection is open: the
+/// request's span stays open for minutes (unless it is ended explicitly, as [`TraceLayer`](crate::tower::TraceLayer) does), and
+/// whatever the connection does later is in that request's trace. Give such a client the bare executor. Its requests do not
+/// need another: they run in the task that sends them.
+///
+/// ```
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// # use http_body_util::Empty;
+///
+/// let client = Client::builder(TokioExecutor::new()).build_http();
+/// # let _: Client<_, Empty<hyper::body::Bytes>> = client;
+/// ```
+///
 /// # Examples
 ///
 /// ```
