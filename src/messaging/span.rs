@@ -4,11 +4,11 @@ use std::{
 };
 
 use opentelemetry::{
-    Context, KeyValue, StringValue,
-    trace::{Link, Span, SpanContext, SpanRef, Status, TraceContextExt, Tracer},
+    Context, Key, KeyValue, StringValue,
+    trace::{Link, SpanContext, SpanRef, Status, TraceContextExt},
 };
 
-use super::{Failure, action::Action, relation::valid, target::Target};
+use super::{Failure, action::Action, relation::valid, target::Target, telemetry};
 use crate::{
     carrier::{Carrier, Rejected},
     conventions::{
@@ -71,29 +71,23 @@ impl Open {
         let Start { action, creates, base, links, batch, delivery_count, since } = start;
         let started = Started::new(since);
         let wording = target.wording(action);
-        let mut attributes = target.span_attributes(&wording, 2);
-        // Samplers see what is there from the start.
-        attributes.extend(batch.map(|count| KeyValue::new(MESSAGING_BATCH_MESSAGE_COUNT, integer(count))));
-        let count = delivery_count.map(|count| KeyValue::new(target.facts().delivery_count.clone(), integer(count)));
-        attributes.extend(count);
-        let tracer = target.telemetry().tracer();
-        let builder = tracer
-            .span_builder(wording.span_name.clone())
-            .with_kind(action.kind(creates))
-            .with_start_time(started.time)
-            .with_attributes(attributes)
-            .with_links(links);
+        // Samplers see all that is there from the start.
+        let attributes = || {
+            // With room for the two, and for some that are said at the end.
+            let mut attributes = target.span_attributes(&wording, 4);
+            attributes.extend(batch.map(|count| KeyValue::new(MESSAGING_BATCH_MESSAGE_COUNT, integer(count))));
+            let key = || target.facts().delivery_count.clone();
+            attributes.extend(delivery_count.map(|count| KeyValue::new(key(), integer(count))));
+            attributes
+        };
         let measured = !base.is_telemetry_suppressed();
-        let span = tracer.build_with_context(builder, &base);
-        // A span that is none must not take the place of the outer one: the context would stop flowing. A no-op tracer's
-        // span has the parent's span context.
-        let own_span =
-            span.span_context().is_valid() && span.span_context().span_id() != base.span().span_context().span_id();
-        let recording = own_span && span.is_recording();
+        let (name, kind) = (wording.span_name.clone(), action.kind(creates));
+        let telemetry::Started { context, own_span, recording } =
+            target.telemetry().tracer().start(name, kind, started.time, base, links, attributes);
         Self {
             target: target.clone(),
             action,
-            context: if own_span { base.with_span(span) } else { base },
+            context,
             live: true,
             own_span,
             recording,
@@ -211,8 +205,6 @@ impl Open {
             let span = context.span();
             self.tell(&span, failure.as_ref());
             span.end_with_timestamp(self.started.time.checked_add(duration).unwrap_or_else(SystemTime::now));
-        } else if self.own_span {
-            context.span().end();
         }
         drop(context);
         if self.measured && self.attempted {
@@ -223,21 +215,24 @@ impl Open {
     fn tell(&mut self, span: &SpanRef<'_>, failure: Option<&Failure>) {
         let mut said = mem::take(&mut self.said);
         said.extend(failure.map(|failure| KeyValue::new(ERROR_TYPE, failure.error_type.clone())));
+        for at in (0..said.len()).rev() {
+            if self.is_said(&said[at].key) || said[at + 1..].iter().any(|later| later.key == said[at].key) {
+                said.remove(at);
+            }
+        }
         if !said.is_empty() {
-            let is_new = |at: usize| {
-                let key = &said[at].key;
-                !(self.batch && key.as_str() == MESSAGING_BATCH_MESSAGE_COUNT
-                    || self.delivery_count && *key == self.target.facts().delivery_count
-                    || self.target.says(self.action, key)
-                    || said[at + 1..].iter().any(|later| later.key == *key))
-            };
-            let mut is_new: Vec<_> = (0..said.len()).map(is_new).rev().collect();
-            said.retain(|_| is_new.pop().unwrap_or(true));
             span.set_attributes(said);
         }
         if let Some(failure) = failure {
             span.set_status(Status::error(failure.description.clone()));
         }
+    }
+
+    /// Whether the span has the key since its start.
+    fn is_said(&self, key: &Key) -> bool {
+        self.batch && key.as_str() == MESSAGING_BATCH_MESSAGE_COUNT
+            || self.delivery_count && *key == self.target.facts().delivery_count
+            || self.target.says(self.action, key)
     }
 
     fn measure(&self, duration: Duration, failure: Option<Failure>) {

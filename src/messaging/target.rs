@@ -115,6 +115,9 @@ impl Target {
 
     /// What a message says of its origin, if its sender may say anything, and what is wrong with it.
     pub(super) fn read(&self, message: &impl Carrier) -> (Context, Option<Rejected>) {
+        if message.keys().next().is_none() {
+            return (Context::new(), None);
+        }
         match self.shared.trust {
             Trust::Ignore => (Context::new(), None),
             Trust::Continue | Trust::LinkOnly => match self.shared.telemetry.try_extract(message) {

@@ -1,11 +1,15 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+use std::time::SystemTime;
 
 use opentelemetry::{
-    Context, InstrumentationScope,
+    Context, InstrumentationScope, KeyValue,
     global::{self, BoxedTracer},
     metrics::MeterProvider,
     propagation::TextMapPropagator,
-    trace::{Tracer, TracerProvider},
+    trace::{Link, Span, SpanBuilder, SpanKind, TraceContextExt, Tracer as _, TracerProvider},
 };
 
 use super::metrics::Metrics;
@@ -19,7 +23,7 @@ use crate::{
 /// The global tracer and instruments are looked up once, at the first use.
 #[derive(Clone, Default)]
 pub(super) struct Telemetry {
-    tracer: OnceLock<Arc<BoxedTracer>>,
+    tracer: OnceLock<Arc<Tracer>>,
     metrics: OnceLock<Metrics>,
     propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
 }
@@ -29,10 +33,10 @@ impl Telemetry {
     where
         P: TracerProvider,
         P::Tracer: Send + Sync + 'static,
-        <P::Tracer as Tracer>::Span: Send + Sync + 'static,
+        <P::Tracer as opentelemetry::trace::Tracer>::Span: Send + Sync + 'static,
     {
         let tracer = BoxedTracer::new(Box::new(provider.tracer_with_scope(scope())));
-        self.tracer = OnceLock::from(Arc::new(tracer));
+        self.tracer = OnceLock::from(Arc::new(Tracer::new(tracer)));
     }
 
     pub(super) fn set_meter_provider(&mut self, provider: &dyn MeterProvider) {
@@ -43,8 +47,8 @@ impl Telemetry {
         self.propagator = Some(Arc::new(propagator));
     }
 
-    pub(super) fn tracer(&self) -> &BoxedTracer {
-        self.tracer.get_or_init(|| Arc::new(global::tracer_with_scope(scope())))
+    pub(super) fn tracer(&self) -> &Tracer {
+        self.tracer.get_or_init(|| Arc::new(Tracer::new(global::tracer_with_scope(scope()))))
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -63,6 +67,63 @@ impl Telemetry {
             Some(propagator) => carrier::inject_with(&**propagator, cx, message),
             None => carrier::inject(cx, message),
         };
+    }
+}
+
+/// A tracer, and whether it has made a span so far.
+pub(super) struct Tracer {
+    tracer: BoxedTracer,
+    /// The last time it made none: it is OpenTelemetry's no-op one, or its provider is shut down.
+    silent: AtomicBool,
+}
+
+/// A span that was started, and whether it is one of its own.
+pub(super) struct Started {
+    /// With the span, if there is one.
+    pub(super) context: Context,
+    pub(super) own_span: bool,
+    pub(super) recording: bool,
+}
+
+impl Tracer {
+    const fn new(tracer: BoxedTracer) -> Self {
+        Self { tracer, silent: AtomicBool::new(false) }
+    }
+
+    /// Starts a span in `base`. The attributes are not made for a tracer that makes no spans.
+    ///
+    /// Such a tracer is asked all the same, because it may make one after all. Then its sampler has seen no attributes and
+    /// no links of this one span, but the span has them.
+    pub(super) fn start(
+        &self,
+        name: String,
+        kind: SpanKind,
+        time: SystemTime,
+        base: Context,
+        links: Vec<Link>,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+    ) -> Started {
+        let silent = self.silent.load(Ordering::Relaxed);
+        let builder = SpanBuilder::from_name(name).with_kind(kind).with_start_time(time);
+        let (builder, late) = if silent {
+            (builder, Some((attributes, links)))
+        } else {
+            (builder.with_attributes(attributes()).with_links(links), None)
+        };
+        let mut span = self.tracer.build_with_context(builder, &base);
+        // A span that is none must not take the place of the outer one: the context would stop flowing. A no-op tracer's
+        // span has the parent's span context.
+        let own_span =
+            span.span_context().is_valid() && span.span_context().span_id() != base.span().span_context().span_id();
+        let recording = own_span && span.is_recording();
+        if own_span == silent && !base.is_telemetry_suppressed() {
+            self.silent.store(!own_span, Ordering::Relaxed);
+        }
+        if let Some((attributes, links)) = late.filter(|_| recording) {
+            span.set_attributes(attributes());
+            links.into_iter().for_each(|link| span.add_link(link.span_context, link.attributes));
+        }
+        Started { context: if own_span { base.with_span(span) } else { base }, own_span, recording }
     }
 }
 

@@ -4,7 +4,10 @@ use std::{
     cell::Cell,
     collections::HashSet,
     iter,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use ctxhop::{
@@ -14,12 +17,14 @@ use ctxhop::{
     testing::TraceRecorder,
 };
 use opentelemetry::{
-    Context, KeyValue,
-    trace::{Link, SpanKind, TraceId, TraceState},
+    Context, InstrumentationScope, KeyValue,
+    trace::{Link, SpanBuilder, SpanKind, TraceId, TraceState, Tracer, TracerProvider},
 };
-use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
+use opentelemetry_sdk::trace::{
+    Sampler, SamplingDecision, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample, Span,
+};
 
-use crate::rig::{Rig, listed, traced};
+use crate::rig::{CREATION, Rig, linked, listed, traced};
 
 /// A message that counts how often it is asked for what it is.
 #[derive(Default)]
@@ -159,4 +164,54 @@ fn samplers_see_what_is_known_at_the_start() {
              operation.type=process system=in_memory +1",
         ]
     );
+}
+
+/// Makes no spans until it is switched on.
+#[derive(Clone)]
+struct Switched {
+    on: Arc<AtomicBool>,
+    tracer: SdkTracer,
+    /// How many attributes it was given.
+    given: Arc<AtomicUsize>,
+}
+
+impl TracerProvider for Switched {
+    type Tracer = Self;
+
+    fn tracer_with_scope(&self, _: InstrumentationScope) -> Self {
+        self.clone()
+    }
+}
+
+impl Tracer for Switched {
+    type Span = Span;
+
+    fn build_with_context(&self, builder: SpanBuilder, cx: &Context) -> Span {
+        self.given.store(builder.attributes.as_ref().map_or(0, Vec::len), Ordering::Relaxed);
+        let cx = if self.on.load(Ordering::Relaxed) { cx.clone() } else { cx.with_telemetry_suppressed() };
+        self.tracer.build_with_context(builder, &cx)
+    }
+}
+
+#[test]
+fn a_tracer_that_makes_no_spans_is_told_nothing_until_it_does() {
+    let rig = Rig::new();
+    let tracer = Switched { on: Arc::default(), tracer: rig.recorder.tracer("test"), given: Arc::default() };
+    let orders = rig.orders.clone().with_tracer_provider(&tracer);
+    let given = || {
+        orders.process_attempt(&traced(), 3).run(|| ());
+        tracer.given.load(Ordering::Relaxed)
+    };
+    assert_eq!([given(), given(), given()], [5, 0, 0]);
+    tracer.on.store(true, Ordering::Relaxed);
+    assert_eq!([given(), given()], [0, 5]);
+    let said: Vec<_> = rig
+        .recorder
+        .spans()
+        .iter()
+        .map(|it| format!("{} {} {:?}", it.name, listed(&it.attributes), linked(it)))
+        .collect();
+    assert_eq!(said.len(), 2);
+    assert_eq!(said[0], said[1]);
+    assert!(said[0].contains("delivery_count=3") && said[0].contains(&format!("{CREATION}")), "{}", said[0]);
 }

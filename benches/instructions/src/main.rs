@@ -44,8 +44,9 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{
     error::OTelSdkResult,
+    metrics::{PeriodicReader, SdkMeterProvider, Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
     propagation::TraceContextPropagator as SdkPropagator,
-    trace::{SdkTracerProvider, Span, SpanData, SpanProcessor},
+    trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor, TracerProviderBuilder},
 };
 use tokio::{runtime, sync::mpsc};
 
@@ -213,7 +214,58 @@ const CASES: &[Case] = &[
             }
         });
     }),
+    ("… not sampled", "ctxhop", |rounds| {
+        queued(rounds, traced(SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff)));
+    }),
+    ("… without an SDK", "ctxhop", |rounds| {
+        queued(rounds, Destination::in_memory("orders").with_propagator(TraceContextPropagator::new()));
+    }),
+    ("… with metrics", "ctxhop", |rounds| {
+        let meters = SdkMeterProvider::builder().with_reader(PeriodicReader::builder(Nowhere).build()).build();
+        queued(rounds, traced(SdkTracerProvider::builder()).with_meter_provider(&meters));
+    }),
 ];
+
+fn traced(provider: TracerProviderBuilder) -> Destination {
+    Destination::in_memory("orders")
+        .with_tracer_provider(&provider.with_span_processor(Discard).build())
+        .with_propagator(TraceContextPropagator::new())
+}
+
+/// Outside of any span: where nobody traces, none is current.
+fn queued(rounds: u32, orders: Destination) {
+    let rounds = async move {
+        let (publisher, consumer) = queue::bounded(orders, 1);
+        for _ in 0..rounds {
+            publisher.publish(7).await.expect("the consumer is here");
+            let mut delivery = consumer.recv().await.expect("the publisher is here");
+            delivery.process().run_async(|| async { _ = black_box(delivery.payload) }).await;
+            delivery.ack();
+        }
+    };
+    runtime::Builder::new_current_thread().build().expect("a runtime without drivers").block_on(rounds);
+}
+
+/// Metrics are collected, and go nowhere.
+struct Nowhere;
+
+impl PushMetricExporter for Nowhere {
+    async fn export(&self, _: &ResourceMetrics) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn temporality(&self) -> Temporality {
+        Temporality::Cumulative
+    }
+}
 
 /// Spans are made and ended, and go nowhere.
 #[derive(Debug)]

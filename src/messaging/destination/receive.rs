@@ -117,27 +117,38 @@ impl Destination {
     ///    └─ send invoices [producer]");
     /// ```
     pub fn process(&self, message: &impl Carrier) -> Operation {
-        self.process_at(message, None).0
+        self.process_at(message, None)
     }
 
     /// Like [`process`](Self::process), for a message of which you know how many times it was delivered, this time
     /// included. The span has the number from its start, so that samplers see it.
     pub fn process_attempt(&self, message: &impl Carrier, delivery_count: u64) -> Operation {
-        self.process_at(message, Some(delivery_count)).0
+        self.process_at(message, Some(delivery_count))
     }
 
     /// Like [`process`](Self::process), with all that the delivery tells, and with where its settlement belongs.
     pub(in crate::messaging) fn process_delivered(&self, delivery: &mut impl Delivered) -> (Operation, Origin) {
-        let (operation, origin) = self.process_at(&*delivery, delivery.delivery_count());
+        let (origin, rejected) = self.target.origin(Context::capture(), &*delivery);
+        let operation = self.process_in(origin.clone(), rejected, &*delivery, delivery.delivery_count());
         (operation.link_attempt(|attempt| delivery.attempt(attempt)), origin)
     }
 
-    fn process_at(&self, message: &impl Carrier, delivery_count: Option<u64>) -> (Operation, Origin) {
+    fn process_at(&self, message: &impl Carrier, delivery_count: Option<u64>) -> Operation {
         let (origin, rejected) = self.target.origin(Context::capture(), message);
-        let Origin { base, links } = origin.clone();
-        let operation = self.start(Start { delivery_count, ..Start::new(Action::Process, base, links) });
+        self.process_in(origin, rejected, message, delivery_count)
+    }
+
+    fn process_in(
+        &self,
+        origin: Origin,
+        rejected: Option<Rejected>,
+        message: &impl Carrier,
+        delivery_count: Option<u64>,
+    ) -> Operation {
+        let start = Start::new(Action::Process, origin.base, origin.links);
+        let operation = self.start(Start { delivery_count, ..start });
         operation.add_rejected(rejected);
-        (operation.describe(message), origin)
+        operation.describe(message)
     }
 
     /// Processes messages in one go, by a handler that takes them all at once: one `CONSUMER` span, with a link to each
