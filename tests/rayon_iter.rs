@@ -17,7 +17,7 @@ use std::{
 use ctxhop::{Snapshot, prelude::*};
 use opentelemetry::Context;
 use rayon::{ThreadPool, prelude::*};
-use support::{Case, Fate, Job, Output, catch, check_closure, tagged};
+use support::{Case, Fate, Job, Output, catch, check_closure, stranger, tagged};
 use watch::{Seen, assert_workers_are_clean, numbers, pool};
 
 // ---- Sources ---------------------------------------------------------------------------------------------------------
@@ -238,6 +238,40 @@ fn items_that_are_not_asked_for_are_dropped_inside() {
     check("filter", |it| it.in_context(tagged("bound"), |it| it.filter(|_| false)).for_each(drop));
     check("chunks", |it| it.in_context(tagged("bound"), |it| it.chunks(4)).for_each(drop));
     assert_workers_are_clean(&pool, "drops");
+}
+
+/// Whether rayon pushes the items through the chain or pulls them, the chain's closures are its own.
+#[test]
+fn what_the_chain_captured_is_dropped_inside() {
+    let pool = pool(4);
+    let check = |name, drive: fn(Dropped, Context)| {
+        let seen = Seen::leaked();
+        pool.install(|| stranger().run(|| drive(Dropped(seen), tagged("bound"))));
+        assert_eq!(Vec::from_iter(seen.places()), ["drop"], "{name}");
+        assert_eq!(Vec::from_iter(seen.escapes(Some("bound"))), [""; 0], "{name}");
+        assert_workers_are_clean(&pool, name);
+    };
+    // Makes a closure that captures it.
+    fn with(dropped: Dropped) -> impl Fn(u32) -> u32 {
+        move |n| {
+            let _ = &dropped;
+            n
+        }
+    }
+    check("undriven", |dropped, cx| drop(numbers().map(with(dropped)).with_context(cx)));
+    check("pushed", |dropped, cx| numbers().map(with(dropped)).with_context(cx).for_each(drop));
+    check("pushed, unindexed", |dropped, cx| {
+        numbers().filter(|_| true).map(with(dropped)).with_context(cx).for_each(drop)
+    });
+    check("enumerate", |dropped, cx| numbers().map(with(dropped)).with_context(cx).enumerate().for_each(drop));
+    check("rev", |dropped, cx| numbers().map(with(dropped)).with_context(cx).rev().for_each(drop));
+    check("zip", |dropped, cx| numbers().map(with(dropped)).with_context(cx).zip(numbers()).for_each(drop));
+    check("zipped", |dropped, cx| numbers().zip(numbers().map(with(dropped)).with_context(cx)).for_each(drop));
+    check("chunks", |dropped, cx| numbers().map(with(dropped)).with_context(cx).chunks(4).for_each(drop));
+    check("a whole chain", |dropped, cx| {
+        numbers().in_context(cx, |it| it.map(with(dropped)).enumerate()).for_each(drop)
+    });
+    check("skip", |dropped, cx| numbers().map(with(dropped)).with_context(cx).skip(4).for_each(drop));
 }
 
 /// See the docs of `in_current_context` for where the others are dropped.

@@ -86,12 +86,13 @@ pub trait ParallelIteratorExt: ParallelIterator {
 
 impl<I: ParallelIterator> ParallelIteratorExt for I {}
 
+// In both modes the guard is for what the iterator owns, its closures for example: they are dropped on this thread, at the end.
+
 impl<I: ParallelIterator, S: Snapshot + Send> ParallelIterator for WithContext<I, S> {
     type Item = I::Item;
 
     fn drive_unindexed<C: UnindexedConsumer<I::Item>>(self, consumer: C) -> C::Result {
         let (iter, context) = self.into_parts();
-        // For what the iterator owns, its closures for one, which is dropped here.
         let _guard = context.clone().attach();
         iter.drive_unindexed(Bound { base: consumer, context })
     }
@@ -108,13 +109,13 @@ impl<I: IndexedParallelIterator, S: Snapshot + Send> IndexedParallelIterator for
 
     fn drive<C: Consumer<I::Item>>(self, consumer: C) -> C::Result {
         let (iter, context) = self.into_parts();
-        // For what the iterator owns, its closures for one, which is dropped here.
         let _guard = context.clone().attach();
         iter.drive(Bound { base: consumer, context })
     }
 
     fn with_producer<CB: ProducerCallback<I::Item>>(self, callback: CB) -> CB::Output {
         let (iter, context) = self.into_parts();
+        let _guard = context.clone().attach();
         iter.with_producer(Bound { base: callback, context })
     }
 }
