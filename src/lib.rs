@@ -38,7 +38,7 @@ pub mod tower;
 pub mod tracing;
 
 pub use bound::{Propagate, WithContext};
-pub use snapshot::{ContextExt, RunAsync, Snapshot, wrap};
+pub use snapshot::{ContextExt, ContextGuard, RunAsync, Snapshot, wrap};
 #[cfg(any(feature = "messaging", feature = "tower"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "messaging", feature = "tower"))))]
 pub use trust::{AllowedNames, BaggagePolicy, Trust};

@@ -11,7 +11,7 @@ use std::{
 
 use ctxhop::prelude::*;
 use opentelemetry::Context;
-use support::{Ended, Fate, catch, check_closure, tag, tagged};
+use support::{Case, Ended, Fate, Submitted, catch, check_closure, tag, tagged};
 
 const FATES: [Fate; 4] = [Fate::Completes, Fate::Errors, Fate::Panics, Fate::Unstarted];
 
@@ -173,4 +173,97 @@ fn a_users_snapshot_travels_with_the_context() {
     let job = cx.run(|| (|| (tag(), TRAIL.take())).with_current::<(Context, Trail<2>)>());
     let seen = std::thread::spawn(|| job.run(|job| job())).join().unwrap();
     assert_eq!(seen, (Some("both"), vec!["+2"]));
+}
+
+// ---- More contexts than OpenTelemetry has room for -------------------------------------------------------------------
+
+/// Past OpenTelemetry's limit of 65,534.
+const DEEP: u32 = 70_000;
+
+/// On a thread of its own, with stack for a deep recursion.
+fn on_a_big_stack(f: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(1 << 30).spawn(f).unwrap().join().unwrap();
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Level(u32);
+
+fn level() -> Option<Level> {
+    Context::map_current(|cx| cx.get::<Level>().copied())
+}
+
+fn at_level(n: u32) -> Context {
+    Context::new().with_value(Level(n))
+}
+
+#[test]
+fn nested_runs_see_their_own_context_however_deep() {
+    fn nest(n: u32) {
+        at_level(n).run(|| {
+            assert_eq!(level(), Some(Level(n)), "on the way in");
+            if n < DEEP {
+                nest(n + 1);
+            }
+            assert_eq!(level(), Some(Level(n)), "on the way out");
+        });
+    }
+    on_a_big_stack(|| {
+        nest(1);
+        assert_eq!(level(), None);
+        // And once more, with the stack as it was left.
+        nest(DEEP - 10);
+        assert_eq!(level(), None);
+    });
+}
+
+#[test]
+fn guards_see_their_own_context_however_many() {
+    on_a_big_stack(|| {
+        let mut guards = Vec::new();
+        for n in 1..=DEEP {
+            guards.push(Snapshot::attach(at_level(n)));
+            assert_eq!(level(), Some(Level(n)), "on the way in");
+        }
+        // Out of order: before the limit, at it and beyond.
+        let early = [65_540, 65_533, 65_535, 65_534];
+        let mut guards: Vec<_> = (1..=DEEP).zip(guards.into_iter().map(Some)).collect();
+        for n in early {
+            guards[n as usize - 1].1.take();
+            assert_eq!(level(), Some(Level(DEEP)), "a guard that is dropped early changes nothing");
+        }
+        guards.retain(|(_, guard)| guard.is_some());
+        while let Some((n, guard)) = guards.pop() {
+            assert_eq!(level(), Some(Level(n)), "on the way out");
+            drop(guard);
+        }
+        assert_eq!(level(), None);
+    });
+}
+
+#[test]
+fn futures_and_messages_see_their_own_context_however_deep() {
+    on_a_big_stack(|| {
+        let case = Case::new("deep", Submitted::Set, Fate::Completes);
+        let _others: Vec<_> = (0..65_530).map(|n| at_level(n).attach()).collect();
+        let _ours: Vec<_> = (0..10).map(|n| Snapshot::attach(at_level(n))).collect();
+        let probe = case.probe();
+        let future = case.submit(|| async move { probe.saw("poll") }.with_current_context());
+        futures::executor::block_on(future);
+        case.assert_saw(&["poll"]);
+        case.assert_released();
+        assert_eq!(level(), Some(Level(9)));
+        7.with_context(tagged("message")).run(|_| assert_eq!(tag(), Some("message")));
+        assert_eq!(level(), Some(Level(9)));
+    });
+}
+
+#[test]
+fn where_others_fill_the_stack_the_work_still_runs() {
+    on_a_big_stack(|| {
+        let others: Vec<_> = (0..DEEP).map(|n| at_level(n).attach()).collect();
+        assert_eq!(tagged("in").run(|| 7), 7);
+        drop(others);
+        assert_eq!(tagged("in").run(tag), Some("in"), "and once there is room, in its context");
+        assert_eq!(level(), None);
+    });
 }

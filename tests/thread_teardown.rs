@@ -90,3 +90,30 @@ fn a_value_is_dropped() {
     check(|cx| dropped_by(|value| drop(value.with_context(cx))), Some("dropped"));
     check(|cx| dropped_by(|value| drop(cx.wrap(move || drop(value)))), Some("dropped"));
 }
+
+thread_local!(static KEPT: RefCell<Vec<Box<dyn std::any::Any>>> = const { RefCell::new(Vec::new()) });
+
+/// Keeps something in a thread-local that is initialised before anything else on its thread, and so is destroyed last.
+#[track_caller]
+fn keep<T: 'static>(make: impl FnOnce() -> T + Send + 'static) {
+    let ends = thread::spawn(|| {
+        KEPT.with(|_| ());
+        let kept = make();
+        KEPT.with_borrow_mut(|all| all.push(Box::new(kept)));
+    });
+    ends.join().unwrap();
+}
+
+#[test]
+fn a_guard_is_kept() {
+    keep(|| Snapshot::attach(Context::new().with_value("kept")));
+    // More than there is room for, and the last of them are on our own stack.
+    keep(|| (0..66_000).map(|n| Snapshot::attach(Context::new().with_value(n))).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_wrapped_value_is_kept() {
+    let (tx, rx) = mpsc::channel();
+    keep(|| Dropped(tx).with_current_context());
+    assert_eq!(rx.try_recv(), Ok("dropped"));
+}

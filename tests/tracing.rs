@@ -395,7 +395,8 @@ fn the_span_closes_when_the_work_is_done() {
 
         let mut iterator = (0..1).with_context(current("iterator"));
         assert_eq!((iterator.next(), finished()), (Some(0), vec!["future".to_owned()]));
-        assert_eq!(iterator.next(), None);
+        assert_eq!((iterator.next(), finished()), (None, vec!["future".to_owned()]), "it may go on");
+        drop(iterator);
         assert_eq!(finished(), ["future", "iterator"]);
 
         let message = 7.with_context(current("message"));

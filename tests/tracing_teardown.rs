@@ -74,9 +74,49 @@ fn check(work: fn(TracingSnapshot) -> u32) {
     }
 }
 
+thread_local!(static KEPT: RefCell<Vec<Box<dyn std::any::Any>>> = const { RefCell::new(Vec::new()) });
+
+/// What a thread may do after it has made what it keeps.
+const AFTER: [fn(); 3] = [
+    || (),
+    || info_span!("bare").in_scope(|| ()),
+    || info_span!("bound").in_scope(TracingSnapshot::capture).run(|| ()),
+];
+
+/// Keeps something in a thread-local that is initialised before anything else on its thread, and so is destroyed last.
+#[track_caller]
+fn keep<T: 'static>(make: impl FnOnce() -> T + Clone + Send + 'static) {
+    for after in AFTER {
+        let make = make.clone();
+        let ends = thread::spawn(move || {
+            KEPT.with(|_| ());
+            let kept = make();
+            after();
+            KEPT.with_borrow_mut(|all| all.push(Box::new(kept)));
+        });
+        ends.join().unwrap();
+    }
+}
+
+fn what_is_kept_works() {
+    keep(|| TracingSnapshot::capture().attach());
+    keep(|| info_span!("kept").in_scope(TracingSnapshot::capture).attach());
+    keep(|| info_span!("kept").attach());
+    keep(|| Box::new(7).with_current::<TracingSnapshot>());
+    keep(|| info_span!("kept").in_scope(|| Box::new(7).with_current::<TracingSnapshot>()));
+    // Captured on another thread.
+    let snapshot = info_span!("captured").in_scope(TracingSnapshot::capture);
+    let other = snapshot.clone();
+    keep(move || Box::new(7).with_context(other));
+    let other = snapshot.clone();
+    keep(move || other.attach());
+}
+
+/// One test, because the subscriber is the process's.
 #[test]
 fn what_is_wrapped_works() {
     tracing::subscriber::set_global_default(Rig::new().subscriber()).unwrap();
+    what_is_kept_works();
     check(|snapshot| snapshot.run(|| 7));
     check(|snapshot| 7.with_context(snapshot).run(|n| n));
     check(|snapshot| async { 7 }.with_context(snapshot).now_or_never().unwrap());

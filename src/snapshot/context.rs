@@ -1,14 +1,25 @@
-use opentelemetry::{Context, ContextGuard};
+use std::{fmt, mem};
 
-use super::{Snapshot, teardown::storage_is_alive};
+use opentelemetry::{Context, ContextGuard as OtelGuard};
+
+use super::{
+    Snapshot,
+    depth::{self, Place},
+    teardown::{Attaches, storage_is_alive, storage_lives},
+};
 
 /// On a `Context`, `cx.attach()` is OpenTelemetry's own method; the trait's is `Snapshot::attach(cx)`.
 ///
 /// While a thread ends and its thread-locals are being destroyed, there may be no current context any more. Then
 /// `capture` gives an empty context and `attach` does nothing, so that destructors of other thread-locals can still
 /// drop, run and send what this crate has wrapped.
+///
+/// OpenTelemetry has room for 65,534 contexts on a thread, and silently ignores what is attached beyond that. This
+/// implementation goes on: it lends the last place to whichever of its contexts is the innermost. There is one limit: where
+/// others have taken the last place, by a guard that was forgotten or by a recursion of their own, nothing can be attached
+/// above it. Then the work runs all the same, in the context that is current there.
 impl Snapshot for Context {
-    type Guard = Option<ContextGuard>;
+    type Guard = ContextGuard;
 
     #[inline]
     fn capture() -> Self {
@@ -16,30 +27,73 @@ impl Snapshot for Context {
     }
 
     #[inline]
-    fn attach(self) -> Self::Guard {
-        if storage_is_alive() { Some(Context::attach(self)) } else { discard(self) }
+    fn attach(self) -> ContextGuard {
+        if Attaches::take_one() { ContextGuard(Attached::Theirs(Context::attach(self))) } else { attach_looking(self) }
     }
 
-    /// As the provided method, with no option to look into at the end: this is what every poll goes through.
+    /// As the provided method, with no guard of ours to look into at the end: this is what every poll goes through.
     #[inline]
     fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        if !storage_is_alive() {
-            return run_without(f);
+        if !Attaches::take_one() {
+            return run_looking(self, f);
         }
         let _guard = Context::attach(self.clone());
         f()
     }
 }
 
+/// Detaches a [`Context`] when dropped. Made by [`Snapshot::attach`].
+///
+/// Unlike OpenTelemetry's own guard, it may be kept in a thread-local, and be dropped while the thread ends.
+#[must_use = "dropping the guard at once detaches the context"]
+pub struct ContextGuard(Attached);
+
+/// Detached by the drops of what is in it.
+enum Attached {
+    #[expect(dead_code, reason = "held for its drop")]
+    Theirs(OtelGuard),
+    #[expect(dead_code, reason = "held for its drop")]
+    Beyond(depth::Guard),
+    Nothing,
+}
+
+impl Drop for ContextGuard {
+    #[inline]
+    fn drop(&mut self) {
+        if !storage_lives() {
+            // The thread ends, and the guard would look for a thread-local that is gone.
+            mem::forget(mem::replace(&mut self.0, Attached::Nothing));
+        }
+    }
+}
+
+impl fmt::Debug for ContextGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContextGuard").finish_non_exhaustive()
+    }
+}
+
 #[cold]
 #[inline(never)]
-fn run_without<R>(f: impl FnOnce() -> R) -> R {
+fn run_looking<R>(context: &Context, f: impl FnOnce() -> R) -> R {
+    let _guard = attach_looking(context.clone());
     f()
 }
 
-/// Out of line, so that `attach` can pass `self` on where it lies, rather than keep it for a drop of its own.
+/// Where a look is due: the thread begins or ends, or the stack may be full.
 #[cold]
 #[inline(never)]
-fn discard(_: Context) -> Option<ContextGuard> {
-    None
+fn attach_looking(context: Context) -> ContextGuard {
+    Attaches::grant(0);
+    if !storage_is_alive() {
+        return ContextGuard(Attached::Nothing);
+    }
+    ContextGuard(match depth::attach(context) {
+        Place::Theirs(guard, attaches) => {
+            Attaches::grant(attaches);
+            Attached::Theirs(guard)
+        }
+        Place::Ours(guard) => Attached::Beyond(guard),
+        Place::None => Attached::Nothing,
+    })
 }

@@ -3,6 +3,7 @@
 mod carried;
 mod context;
 mod context_ext;
+mod depth;
 mod run_async;
 mod teardown;
 mod tuple;
@@ -10,8 +11,11 @@ mod tuple;
 use opentelemetry::Context;
 
 pub(crate) use carried::Carried;
+pub use context::ContextGuard;
 pub use context_ext::ContextExt;
 pub use run_async::RunAsync;
+#[cfg(feature = "tracing")]
+pub(crate) use teardown::storage_is_alive;
 
 /// What can be captured where work is handed over, and attached where it runs.
 ///
@@ -27,12 +31,12 @@ pub use run_async::RunAsync;
 /// - [`attach`](Self::attach) makes this snapshot current **on this thread** until the guard is dropped, and the drop
 ///   brings back what was current before, also when guards are dropped by unwinding.
 /// - The guard is not [`Send`]: it belongs to the thread that it was made on.
-/// - [`clone`](Clone::clone) is cheap, as it happens once a poll: an [`Arc`](std::sync::Arc) rather than a deep copy.
+/// - [`clone`](Clone::clone) is cheap, because it happens once a poll: an [`Arc`](std::sync::Arc) rather than a deep copy.
 /// - [`run`](Self::run), if it is not the provided one, does what `attach`, the call and the guard's drop do: hops take
 ///   either, and mostly `run`, which can attach without a clone.
-/// - Neither `capture`, `attach` nor the guard's drop panics: they run in destructors. ([`Context`]'s does where
-///   [`WithContext`](crate::WithContext) says so.)
-/// - Guards may be dropped in another order than the reverse of that in which they were made: in parallel iterators,
+/// - Neither `capture`, `attach` nor the guard's drop panics, because they run in destructors. ([`Context`]'s `attach` does
+///   where [`WithContext`](crate::WithContext) says so.)
+/// - Guards may be dropped in another order than the reverse of the one in which they were made: in parallel iterators,
 ///   where a closure panics or two bound ones are zipped. [`Context`] bears that. A guard that puts back what it found, as
 ///   below, is right everywhere else.
 ///

@@ -5,16 +5,16 @@ use std::{
     mem::ManuallyDrop,
 };
 
-use ::tracing::{dispatcher::DefaultGuard, span::EnteredSpan};
-use opentelemetry::ContextGuard;
-
 use super::span::Aside;
+use crate::{ContextGuard, snapshot::storage_is_alive};
+use ::tracing::{dispatcher::DefaultGuard, span::EnteredSpan};
 
 /// Detaches what [`tracing::Span`], [`tracing::Dispatch`] or [`TracingSnapshot`](super::TracingSnapshot) attached.
 ///
 /// Of two guards, that of the inner one detaches first, in whatever order they are dropped: dropped first, the outer one
 /// waits for the inner one. So threads stay clean where guards cannot be dropped in order, as in rayon's iterators; and one
-/// that is forgotten (`mem::forget`) holds those around it for ever.
+/// that is forgotten (`mem::forget`) holds those around it for ever. So does one that is dropped while its thread ends: the
+/// thread-locals of the layers may be gone by then.
 #[must_use = "dropping the guard at once detaches the snapshot"]
 pub struct Guard {
     /// Where it lies on this thread's stack; `None` where nothing was attached, as the thread ends.
@@ -46,8 +46,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(position) = self.position {
-            // Fails where the thread ends. What is attached still ends with it.
+        let Some(position) = self.position else { return };
+        // While the thread ends, what it would leave may be gone already. So it stays entered, and its span stays open.
+        if !thread_ends() {
             let _ = GUARDS.try_with(|guards| guards.detach(position));
         }
     }
@@ -96,13 +97,18 @@ impl Guards {
 thread_local!(static GUARDS: Guards = const { Guards(RefCell::new(Vec::new())) });
 
 /// What is known of this thread's end.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Thread {
-    Unwatched,
-    Watched,
     Ends,
+    Unwatched,
+    /// Something was captured or attached.
+    Watched,
+    /// A span was entered.
+    Entered,
 }
 
+/// Says that the thread ends. What is initialised last is destroyed first: so a watch has to be started after the
+/// thread-locals that it watches have come into being.
 struct Watch;
 
 impl Drop for Watch {
@@ -115,29 +121,41 @@ thread_local! {
     /// Without a destructor, so that it can be read at any time.
     static THREAD: Cell<Thread> = const { Cell::new(Thread::Unwatched) };
 
+    /// Of OpenTelemetry's thread-local, which its layer uses.
     static WATCH: Watch = const { Watch };
+
+    /// Of the thread-locals of all layers, which they may initialise when they first enter a span.
+    static WATCH_ENTERED: Watch = const { Watch };
 }
 
-/// Whether the thread-locals of the subscriber and its layers may be gone, as this thread ends; using them would panic,
-/// which in a destructor means to abort.
+/// Whether the thread-locals of the subscriber and its layers may be gone, because this thread ends; using them would
+/// panic, which in a destructor means to abort.
 #[inline]
 pub(super) fn thread_ends() -> bool {
-    THREAD.get() == Thread::Ends
+    THREAD.get() < Thread::Watched && !start_watch()
 }
 
-/// To be called once the layers have entered a span on this thread: what is initialised last is destroyed first, and so the watch goes
-/// before the thread-locals of the layers.
+/// Fails while the thread ends.
+#[cold]
+#[inline(never)]
+fn start_watch() -> bool {
+    let starts = THREAD.get() == Thread::Unwatched && storage_is_alive() && WATCH.try_with(|_| ()).is_ok();
+    THREAD.set(if starts { Thread::Watched } else { Thread::Ends });
+    starts
+}
+
+/// To be called once the layers have entered a span on this thread.
 #[inline]
-pub(super) fn watch_thread() {
-    if THREAD.get() == Thread::Unwatched {
-        start_watch();
+pub(super) fn watch_entered() {
+    if THREAD.get() < Thread::Entered {
+        start_watch_entered();
     }
 }
 
 #[cold]
 #[inline(never)]
-fn start_watch() {
-    THREAD.set(Thread::Watched);
-    // Fails where the thread ends already. Then its first span has been entered, and the next will be, too.
-    let _ = WATCH.try_with(|_| ());
+fn start_watch_entered() {
+    if WATCH_ENTERED.try_with(|_| ()).is_ok() {
+        THREAD.set(Thread::Entered);
+    }
 }

@@ -59,8 +59,10 @@
 //!   is dropped before the hop's is) is current on its thread again until it closes.
 //! - Layers that remember spans in thread-locals of their own, as `EnvFilter` does for directives with spans, are not told
 //!   what is set aside, and still go by it; so they do with `Instrument`.
-//! - A thread that ends drops what was attached there, but cannot know the thread-locals of all layers: work that is dropped
-//!   by a thread-local of yours, after theirs are gone, ends as it ends with `Instrument`.
+//! - While a thread ends, its layers may be gone: what is wrapped still works there, without span and context, and a guard
+//!   that was kept until then detaches nothing, so that its span stays open. Nobody knows the thread-locals of all layers:
+//!   where only others have entered spans on a thread, work that a thread-local of yours drops after theirs are gone ends as
+//!   it ends with `Instrument`.
 //! - A layer whose filter the captured span does not pass sees no span in its place: not those around it, which are not
 //!   captured.
 

@@ -139,7 +139,7 @@ impl Snapshot for TracingSnapshot {
         }
         let subscriber = self.default.attach();
         let (span, aside) = if span::is_current(&self.span) { (None, None) } else { span::enter(self.span) };
-        let context = Snapshot::attach(self.context);
+        let context = Some(Snapshot::attach(self.context));
         Guard::new(Attached { context, span, aside, subscriber })
     }
 

@@ -10,7 +10,7 @@ use tracing_subscriber::{
     registry::{LookupSpan, Registry, SpanData},
 };
 
-use super::guard::{Attached, Guard, thread_ends, watch_thread};
+use super::guard::{Attached, Guard, thread_ends, watch_entered};
 use crate::Snapshot;
 
 /// `Span::capture()` is [`Span::current()`], and to attach is to enter, so that layers see it: those of OpenTelemetry make
@@ -110,7 +110,7 @@ pub(super) fn enter(span: Span) -> (Option<EnteredSpan>, Option<Aside>) {
 fn watch(span: &Span) {
     // Of no others do the layers know.
     if !span.is_disabled() {
-        watch_thread();
+        watch_entered();
     }
 }
 

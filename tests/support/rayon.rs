@@ -19,8 +19,8 @@ use std::{
     time::Duration,
 };
 
-use ctxhop::{Snapshot, WithContext, prelude::*};
-use opentelemetry::{Context, ContextGuard};
+use ctxhop::{ContextGuard, Snapshot, WithContext, prelude::*};
+use opentelemetry::Context;
 use rayon::{ThreadPool, ThreadPoolBuilder, iter::MaxLen, prelude::*, range};
 
 use crate::support::{stranger, tag, tagged};
@@ -200,7 +200,7 @@ impl Snapshot for Bind {
 
     fn attach(self) -> Self::Guard {
         match self {
-            Bind::To(context) => Snapshot::attach(context),
+            Bind::To(context) => Some(Snapshot::attach(context)),
             Bind::Not => None,
         }
     }
