@@ -259,6 +259,50 @@ fn who_waits_is_woken() {
     assert!(woken(consumer.recv(), || drop(publisher)).is_none());
 }
 
+/// A waker keeps its task alive, and everything that the task has.
+#[test]
+fn who_waits_no_more_is_forgotten() {
+    let (publisher, consumer) = bounded(1);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut task = task::Context::from_waker(&waker);
+    let mut waits = |poll: &mut dyn FnMut(&mut task::Context<'_>) -> bool| {
+        for _ in 0..2 {
+            assert!(poll(&mut task));
+            assert_eq!(Arc::strong_count(&woken), 3, "once, however often it is polled");
+        }
+    };
+    let assert_forgotten = || assert_eq!(Arc::strong_count(&woken), 2);
+
+    let mut receiving = Box::pin(consumer.recv());
+    waits(&mut |task| receiving.as_mut().poll(task).is_pending());
+    drop(receiving);
+    assert_forgotten();
+
+    let mut stream = consumer.clone();
+    waits(&mut |task| stream.poll_next_unpin(task).is_pending());
+    drop(stream);
+    assert_forgotten();
+
+    publisher.try_publish(1).unwrap();
+    let mut publishing = Box::pin(publisher.publish(2));
+    waits(&mut |task| publishing.as_mut().poll(task).is_pending());
+    drop(publishing);
+    assert_forgotten();
+}
+
+#[test]
+fn tells_its_capacity() {
+    for capacity in [1, 100, usize::MAX] {
+        let (publisher, consumer) = bounded(capacity);
+        assert_eq!((publisher.capacity(), consumer.capacity()), (Some(capacity), Some(capacity)));
+        publisher.try_publish(1).unwrap();
+        consumer.try_recv().unwrap().ack();
+    }
+    let (publisher, consumer) = queue::unbounded::<u32>(orders());
+    assert_eq!((publisher.capacity(), consumer.capacity()), (None, None));
+}
+
 #[test]
 #[should_panic = "the capacity of a queue cannot be 0"]
 fn has_room_for_one_at_least() {
