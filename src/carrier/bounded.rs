@@ -8,7 +8,7 @@ use super::{Carrier, NOT_TEXT, Reason, same_key};
 use crate::propagation::{
     BAGGAGE, TRACEPARENT, TRACESTATE,
     baggage::{MAX_BYTES, MAX_MEMBERS},
-    leading_members, tracestate,
+    tracestate,
 };
 
 /// The most values of any key: each of them could be a header with one member of a baggage.
@@ -121,31 +121,28 @@ impl<'a, C: Carrier> Bounded<'a, C> {
 
     fn join_baggage(&self) -> String {
         let mut joined = String::new();
-        for (count, value) in self.carrier.get_all(BAGGAGE).enumerate() {
-            if !self.within(BAGGAGE, count < MAX_VALUES) {
+        let (mut bytes, mut count) = (0, 0);
+        for (headers, value) in self.carrier.get_all(BAGGAGE).enumerate() {
+            if !self.within(BAGGAGE, headers < MAX_VALUES) {
                 break;
             }
-            let value = text(value);
-            let leading = self.cut(value);
-            for member in leading.split(',').filter(|member| !is_empty(member)) {
-                if !joined.is_empty() {
-                    joined.push(',');
+            for member in text(value).split(',') {
+                let is_empty = is_empty(member);
+                count += usize::from(!is_empty);
+                if !self.within(BAGGAGE, bytes + member.len() <= MAX_BYTES && count <= MAX_MEMBERS) {
+                    return joined;
                 }
-                joined.push_str(member);
-            }
-            if leading.len() < value.len() || joined.len() > MAX_BYTES {
-                break;
+                // With the comma after it.
+                bytes += member.len() + 1;
+                if !is_empty {
+                    if !joined.is_empty() {
+                        joined.push(',');
+                    }
+                    joined.push_str(member);
+                }
             }
         }
-        let end = self.cut(&joined).len();
-        joined.truncate(end);
         joined
-    }
-
-    fn cut<'b>(&self, list: &'b str) -> &'b str {
-        let leading = leading_members(list, MAX_BYTES, MAX_MEMBERS);
-        self.within(BAGGAGE, leading.len() == list.len());
-        leading
     }
 
     /// Takes note if there is more of a key than the limits allow.

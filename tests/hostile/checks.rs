@@ -1,5 +1,5 @@
-//! What holds whatever arrives. The tests beside this file call these checks with what is likely to go wrong, and the
-//! fuzz targets, in `fuzz/`, with anything.
+//! What holds for any message. The tests beside this file call these checks with messages that are likely to go wrong, and
+//! the fuzz targets, in `fuzz/`, with any bytes.
 
 use std::{cell::Cell, str::from_utf8};
 
@@ -9,7 +9,7 @@ use ctxhop::{
         envelope::{self, Flaw},
         extract_with, inject_with, try_extract_with,
     },
-    propagation::TraceContextPropagator,
+    propagation::{BaggagePropagator, TraceContextPropagator},
 };
 use opentelemetry::{
     Context,
@@ -17,7 +17,7 @@ use opentelemetry::{
     propagation::{TextMapCompositePropagator, TextMapPropagator},
     trace::{SpanContext, TraceContextExt},
 };
-use opentelemetry_sdk::propagation::BaggagePropagator;
+use opentelemetry_sdk::propagation::BaggagePropagator as SdkBaggagePropagator;
 
 /// A message, from lines of `name: value`. Values are any bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,13 +147,106 @@ fn members(list: &str) -> Option<Vec<&str>> {
     Some(firsts)
 }
 
-/// Of any headers a bounded context is made, with bounded work; and it can be put back among them, and leaves the others
-/// alone.
+/// A baggage is read as its grammar says, and sent on without another member or line, by whatever propagator.
+pub(crate) fn baggage(input: &[u8]) {
+    let (ours, sdk) = (BaggagePropagator::new(), SdkBaggagePropagator::new());
+    let message = Message::new(input);
+    let cx = extract_with(&ours, &message);
+    assert_eq!(entries(&cx), baggage_members(&message.values("baggage")), "{:?}", message.values("baggage"));
+
+    for reads in [&ours as &dyn TextMapPropagator, &sdk] {
+        let cx = extract_with(reads, &message);
+        for (writes, is_sdk) in [(&ours as &dyn TextMapPropagator, false), (&sdk, true)] {
+            let mut sent = Headers::new();
+            let whole = inject_with(writes, &cx, &mut sent);
+            let list = sent.get("baggage").unwrap_or_default();
+            assert!(list.bytes().all(|byte| matches!(byte, b' '..=b'~')) && list.len() <= 8192, "{list:?}");
+            let received = extract_with(&ours, &sent);
+            for (name, (value, _)) in received.baggage() {
+                let known = cx.baggage().get(name.as_str());
+                assert!(known.is_some(), "{name} was added: {list:?}");
+                // The SDK's propagator trims values and does not encode `%` and `\\`.
+                assert!(is_sdk || known == Some(value), "{list:?}");
+            }
+            if whole && !is_sdk {
+                assert_eq!(received.baggage().len(), cx.baggage().len(), "{list:?}");
+            }
+        }
+    }
+
+    let mut sent = Headers::new();
+    if inject_with(&ours, &cx, &mut sent) {
+        assert_eq!(entries(&extract_with(&ours, &sent)), entries(&cx), "what is sent is received");
+    }
+}
+
+/// Names, values and metadata, sorted.
+fn entries(cx: &Context) -> Vec<(String, String, String)> {
+    let entry =
+        |(name, (value, metadata)): (&_, &(_, _))| (format!("{name}"), format!("{value}"), format!("{metadata}"));
+    let mut all: Vec<_> = cx.baggage().iter().map(entry).collect();
+    all.sort();
+    all
+}
+
+/// The grammar, part by part, without regard to the cost.
+fn baggage_members(headers: &[&str]) -> Vec<(String, String, String)> {
+    let octet = |it: char| matches!(it, '!' | '#'..='+' | '-'..=':' | '<'..='[' | ']'..='~');
+    let token = |key: &str| {
+        !key.is_empty() && key.chars().all(|it| it.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(it))
+    };
+    let trim = |text: &str| text.trim_matches([' ', '\t']).to_owned();
+    let digits = |text: &str, at: usize| {
+        let two = text.get(at + 1..at + 3).filter(|two| two.chars().all(|it| it.is_ascii_hexdigit()));
+        two.map(|two| u8::from_str_radix(two, 16).expect("two digits"))
+    };
+    let (mut members, mut bytes, mut count) = (std::collections::BTreeMap::new(), 0, 0);
+    for member in headers.iter().take(64).flat_map(|header| header.trim_matches('\u{fffd}').split(',')) {
+        let end = bytes + member.len();
+        bytes = end + 1;
+        count += usize::from(!trim(member).is_empty());
+        if end > 8192 || count > 64 {
+            break;
+        }
+        let mut parts = member.split(';');
+        let Some((key, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { continue };
+        let (key, value) = (trim(key), trim(value));
+        if !token(&key) || !value.chars().all(octet) {
+            continue;
+        }
+        let mut decoded = Vec::new();
+        let mut at = 0;
+        while at < value.len() {
+            let code = digits(&value, at).filter(|_| value.as_bytes()[at] == b'%');
+            decoded.push(code.unwrap_or(value.as_bytes()[at]));
+            at += if code.is_some() { 3 } else { 1 };
+        }
+        let properties = parts.filter_map(|property| match property.split_once('=') {
+            None => Some(trim(property)).filter(|key| token(key)),
+            Some((key, value)) => {
+                let (key, value) = (trim(key), trim(value));
+                let stray = |(at, it): (usize, char)| {
+                    if it == '%' && digits(&value, at).is_none() { "%25".to_owned() } else { it.to_string() }
+                };
+                let valid = token(&key) && value.chars().all(octet);
+                valid.then(|| format!("{key}={}", value.char_indices().map(stray).collect::<String>()))
+            }
+        });
+        let metadata = properties.collect::<Vec<_>>().join(";");
+        members.insert(key, (String::from_utf8_lossy(&decoded).into_owned(), metadata));
+    }
+    members.into_iter().map(|(key, (value, metadata))| (key, value, metadata)).collect()
+}
+
+/// Any headers make a bounded context, with bounded work. It can be put back among them, and the other headers stay.
 pub(crate) fn extract(input: &[u8]) {
-    let propagator: &dyn TextMapPropagator = &TextMapCompositePropagator::new(vec![
-        Box::new(TraceContextPropagator::new()),
-        Box::new(BaggagePropagator::new()),
-    ]);
+    extract_by(input, Box::new(BaggagePropagator::new()));
+    extract_by(input, Box::new(SdkBaggagePropagator::new()));
+}
+
+fn extract_by(input: &[u8], baggage: Box<dyn TextMapPropagator + Send + Sync>) {
+    let propagator: &dyn TextMapPropagator =
+        &TextMapCompositePropagator::new(vec![Box::new(TraceContextPropagator::new()), baggage]);
     let message = Message::new(input);
     let result = try_extract_with(propagator, &message);
     // Each key is looked up a few times, whatever is there.

@@ -1,4 +1,4 @@
-//! Messages that are nearly right, and such as are not at all. `fuzz/` has the same checks meet more of them.
+//! Messages that are nearly right, and messages that are all wrong. `fuzz/` runs the same checks with more of them.
 
 mod checks;
 
@@ -11,8 +11,8 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     const ODD_PARENT: &str = "(00|cc|ff|0)-[0a-c]{31,33}-(00f067aa0ba902b7|0{16})-(01|0)(|-|-x|.)";
     const STATES: &str = "([a-z][a-z0-9]?|tenant@vendor|a@b@c)=[ -+!]{0,2}[a~]";
     const ODD_STATES: &str = "([a-c]|A|_|a@@)(|=|==)[ a~]{0,3}";
-    const MEMBERS: &str = "[a-z][a-z0-9]?=(1|%20|%C3%BC|;p=1){0,3}";
-    const ODD_MEMBERS: &str = "[a-c](|=| = )(1|%ff|%|;|\u{fffd}){0,3}";
+    const MEMBERS: &str = "[a-z][a-z0-9]?=(1|%20|%C3%BC|;p=1|%2C[a-c]=|;q=%2C[a-c]=|==){0,3}";
+    const ODD_MEMBERS: &str = "[a-c](|=| = )(1|%ff|%|;|%0D%0A|;p=%0D%0A|;%2Cd=| |\"|\u{fffd}){0,3}";
     let line = |name: &'static str, values: BoxedStrategy<String>| {
         values.prop_map(move |value| format!("{name}: {value}").into_bytes())
     };
@@ -54,6 +54,11 @@ proptest! {
     #[test]
     fn propagator(input in message()) {
         checks::propagator(&input);
+    }
+
+    #[test]
+    fn baggage(input in message()) {
+        checks::baggage(&input);
     }
 
     #[test]
