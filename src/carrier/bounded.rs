@@ -4,11 +4,11 @@ use std::cell::{Cell, OnceCell};
 
 use opentelemetry::{Context, baggage::BaggageExt, propagation::Extractor, trace::TraceContextExt};
 
-use super::{Carrier, NOT_TEXT, Reason, same_key};
+use super::{Carrier, NOT_TEXT, Reason};
 use crate::propagation::{
-    BAGGAGE, TRACEPARENT, TRACESTATE,
+    BAGGAGE, Header, TRACEPARENT,
     baggage::{MAX_BYTES, MAX_MEMBERS},
-    tracestate,
+    commas, tracestate,
 };
 
 /// The most values of any key: each of them could be a header with one member of a baggage.
@@ -34,29 +34,30 @@ pub(super) struct Bounded<'a, C> {
 impl<C: Carrier> Extractor for Bounded<'_, C> {
     fn get(&self, key: &str) -> Option<&str> {
         self.seen.set(true);
-        if same_key(key, BAGGAGE) {
+        let header = Header::of(key);
+        if header == Some(Header::Baggage) {
             return self.baggage();
         }
         let mut values = self.carrier.get_all(key);
         let first = values.next()?;
-        if same_key(key, TRACESTATE) && values.next().is_some() {
-            return self.tracestate.get_or_init(|| Some(self.values(key)?.join(","))).as_deref();
+        if header == Some(Header::Tracestate) && values.next().is_some() {
+            return self.tracestate.get_or_init(|| Some(self.values(key, header)?.join(","))).as_deref();
         }
         if first == NOT_TEXT {
-            return self.values(key)?.first().copied();
+            return self.values(key, header)?.first().copied();
         }
-        if same_key(key, TRACEPARENT) {
+        if header == Some(Header::Traceparent) {
             self.traceparent_seen.set(true);
         }
-        self.within(key, first.len() <= max_bytes(key)).then_some(first)
+        self.within(key, first.len() <= max_bytes(header)).then_some(first)
     }
 
     fn get_all(&self, key: &str) -> Option<Vec<&str>> {
         self.seen.set(true);
-        if same_key(key, BAGGAGE) {
-            return self.baggage().map(|baggage| vec![baggage]);
+        match Header::of(key) {
+            Some(Header::Baggage) => self.baggage().map(|baggage| vec![baggage]),
+            header => self.values(key, header),
         }
-        self.values(key)
     }
 
     fn keys(&self) -> Vec<&str> {
@@ -83,14 +84,13 @@ impl<'a, C: Carrier> Bounded<'a, C> {
 
     /// All values of a key, or none: part of a list may say something else than the whole, and the first of several
     /// ids is not the right one.
-    fn values(&self, key: &str) -> Option<Vec<&'a str>> {
+    fn values(&self, key: &str, header: Option<Header>) -> Option<Vec<&'a str>> {
         let mut rest = self.carrier.get_all(key);
         let first = rest.next()?;
-        let (is_parent, is_state) = (same_key(key, TRACEPARENT), same_key(key, TRACESTATE));
-        if is_parent {
+        if header == Some(Header::Traceparent) {
             self.traceparent_seen.set(true);
         }
-        let max_bytes = if is_state { tracestate::MAX_BYTES } else { MAX_BYTES };
+        let max_bytes = max_bytes(header);
         // As joined by commas.
         let mut bytes = first.len();
         let mut values = vec![first];
@@ -102,7 +102,7 @@ impl<'a, C: Carrier> Bounded<'a, C> {
             }
         }
         let within = self.within(key, bytes <= max_bytes && values.len() <= MAX_VALUES);
-        if !is_parent && !is_state {
+        if header.is_none() {
             values.retain(|value| *value != NOT_TEXT);
         }
         (within && !values.is_empty()).then_some(values)
@@ -170,8 +170,8 @@ impl<'a, C: Carrier> Bounded<'a, C> {
     }
 }
 
-fn max_bytes(key: &str) -> usize {
-    if same_key(key, TRACESTATE) { tracestate::MAX_BYTES } else { MAX_BYTES }
+fn max_bytes(header: Option<Header>) -> usize {
+    if header == Some(Header::Tracestate) { tracestate::MAX_BYTES } else { MAX_BYTES }
 }
 
 /// A list whose members stand for themselves. What is not text has none.
@@ -185,5 +185,5 @@ fn is_empty(member: &str) -> bool {
 
 /// Whether a list is within the limits even if empty members count.
 fn is_short(list: &str) -> bool {
-    list.len() <= MAX_BYTES && list.bytes().filter(|byte| *byte == b',').count() < MAX_MEMBERS
+    list.len() <= MAX_BYTES && commas(list) < MAX_MEMBERS
 }

@@ -1,18 +1,15 @@
 use std::{borrow::Cow, fmt, slice, vec};
 
 use super::{Carrier, is_line, same_key};
-use crate::propagation::{BAGGAGE, TRACEPARENT, TRACESTATE};
-
-/// Names that are kept without a copy. Propagators hand over a `&str`, which might be of any lifetime.
-const STATIC_NAMES: [&str; 3] = [TRACEPARENT, TRACESTATE, BAGGAGE];
+use crate::propagation::Header as W3c;
 
 /// The headers of a message: a small list of names and values, in order.
 ///
 /// Names are looked up without regard to ASCII case, and keep the case that they came with. A name may have several
 /// values: [`append`](Self::append) adds one, [`insert`](Self::insert) replaces all.
 ///
-/// To look a header up is to walk the list, which is what suits the few headers of a message; none of the names of W3C
-/// Trace Context and Baggage are copied.
+/// A look-up walks the list, because messages have few headers. The names of W3C Trace Context and Baggage are not copied.
+/// `append` and `insert` take any text; as a [`Carrier`], headers take no CR, LF or NUL.
 ///
 /// # Examples
 ///
@@ -28,6 +25,38 @@ const STATIC_NAMES: [&str; 3] = [TRACEPARENT, TRACESTATE, BAGGAGE];
 /// ```
 ///
 /// Two of them are equal if they have the same names, case included, and the same values, in the same order.
+///
+/// # Stored with a row
+///
+/// With the feature `serde`, headers are stored as a list of pairs. So an outbox table keeps a message beside the data that
+/// it tells of, written in one transaction, and another process sends it later. The send is linked to the message's
+/// creation, and so is every retry; whoever processes the message is in the trace of its creation.
+///
+/// ```
+/// # #[cfg(all(feature = "messaging", feature = "serde"))] {
+/// use ctxhop::{carrier::Headers, messaging::Destination};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Row {
+///     headers: Headers,
+///     payload: String,
+/// }
+///
+/// # fn insert(row: &Row) -> Result<String, serde_json::Error> { serde_json::to_string(row) }
+/// # fn publish(_: Row) -> Result<(), std::io::Error> { Ok(()) }
+/// let orders = Destination::new("kafka", "orders");
+///
+/// // In the request, with the transaction:
+/// let mut row = Row { headers: Headers::new(), payload: "two apples".to_owned() };
+/// let stored = orders.create(&mut row.headers).run(|| insert(&row))?;
+///
+/// // In the process that empties the table, once for each attempt:
+/// let mut row: Row = serde_json::from_str(&stored)?;
+/// orders.send(&mut row.headers).run(|| publish(row))?;
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<Header>);
 
@@ -128,8 +157,9 @@ impl Carrier for Headers {
         if !is_line(key) || !is_line(&value) {
             return false;
         }
-        match STATIC_NAMES.iter().find(|name| **name == key) {
-            Some(name) => self.insert(*name, value),
+        // Propagators hand over a `&str` of any lifetime, and W3C's names need no copy.
+        match W3c::of(key).map(W3c::name).filter(|name| *name == key) {
+            Some(name) => self.insert(name, value),
             None => self.insert(key.to_owned(), value),
         }
         true

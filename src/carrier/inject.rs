@@ -8,9 +8,9 @@ use opentelemetry::{
 
 use super::{Carrier, is_line, same_key};
 use crate::propagation::{
-    BAGGAGE, TRACEPARENT, TRACESTATE,
+    Header, TRACEPARENT, TRACESTATE,
     baggage::{self, members},
-    leading_members, tracestate,
+    commas, leading_members, tracestate,
 };
 
 /// Puts a context into a message, by the global propagator.
@@ -116,14 +116,18 @@ struct Replacing<'a, C> {
 
 impl<C: Carrier> Injector for Replacing<'_, C> {
     fn set(&mut self, key: &str, value: String) {
-        let (is_parent, is_state) = (same_key(key, TRACEPARENT), same_key(key, TRACESTATE));
+        let header = Header::of(key);
+        let is_parent = header == Some(Header::Traceparent);
+        let is_state = header == Some(Header::Tracestate);
         // Stale values go first: the new ones may need their room.
         if !self.begun {
             self.begun = true;
-            for field in self.propagator.fields().filter(|field| !same_key(field, key)) {
-                // Only a trace replaces a trace: a context with baggage and no span must not cut it.
-                if !same_key(field, TRACEPARENT) && !same_key(field, TRACESTATE) {
-                    self.carrier.remove(field);
+            for field in self.propagator.fields() {
+                match Header::of(field) {
+                    // Only a trace replaces a trace: a context with baggage and no span must not cut it.
+                    Some(Header::Traceparent | Header::Tracestate) => {}
+                    _ if same_key(field, key) => {}
+                    _ => self.carrier.remove(field),
                 }
             }
         }
@@ -134,12 +138,10 @@ impl<C: Carrier> Injector for Replacing<'_, C> {
         if is_state && self.no_trace {
             return;
         }
-        let (value, is_part) = if same_key(key, BAGGAGE) {
-            self.baggage_that_fits(key, value)
-        } else if is_state {
-            cut(value, self.carrier.room(key), tracestate::MAX_MEMBERS)
-        } else {
-            (value, false)
+        let (value, is_part) = match header {
+            Some(Header::Baggage) => self.baggage_that_fits(key, value),
+            Some(Header::Tracestate) => cut(value, self.carrier.room(key), tracestate::MAX_MEMBERS),
+            _ => (value, false),
         };
         let nothing_left = is_part && value.is_empty();
         if nothing_left || !is_line(key) || !is_line(&value) || !self.carrier.set(key, value) {
@@ -161,9 +163,12 @@ impl<C: Carrier> Replacing<'_, C> {
         let list = if self.commas || !is_text(&list) { self.trusted_members(&list) } else { list };
         // No receiver reads more than the limits allow.
         let max_bytes = self.carrier.room(key).min(baggage::MAX_BYTES);
-        let (list, is_part) = cut(list, max_bytes, baggage::MAX_MEMBERS);
-        let is_part = is_part || members(&list).count() < self.baggage.len();
-        (list, is_part)
+        let count = if list.is_empty() { 0 } else { commas(&list) + 1 };
+        if list.len() <= max_bytes && count <= baggage::MAX_MEMBERS {
+            (list, count < self.baggage.len())
+        } else {
+            cut(list, max_bytes, baggage::MAX_MEMBERS)
+        }
     }
 
     fn trusted_members(&self, list: &str) -> String {

@@ -58,9 +58,11 @@ mod option;
 mod pairs;
 mod prefixed;
 mod read_only;
+#[cfg(feature = "serde")]
+mod serde;
 mod view;
 
-use std::{borrow::Cow, iter};
+use std::{borrow::Cow, iter, ptr};
 
 use opentelemetry::KeyValue;
 
@@ -208,14 +210,28 @@ impl<C: Carrier + ?Sized> Carrier for &mut C {
     }
 }
 
-/// Whether both name the same key, in whatever case. Mostly the case is the same, which is faster to see.
+/// Whether both name the same key, in whatever case. Mostly they are the same text, or even the same constant, which is
+/// faster to see.
 #[inline]
 fn same_key(a: &str, b: &str) -> bool {
-    a.len() == b.len() && (a == b || a.eq_ignore_ascii_case(b))
+    a.len() == b.len() && (ptr::eq(a, b) || a == b || a.eq_ignore_ascii_case(b))
 }
 
 /// Whether a key or a value is safe in a line-based protocol, and in an environment: without CR, LF and NUL.
+#[inline]
 pub(crate) fn is_line(text: &str) -> bool {
-    // Without an early end, which would take longer for what is safe.
-    !text.bytes().fold(false, |unsafe_, byte| unsafe_ | matches!(byte, b'\0' | b'\n' | b'\r'))
+    let bytes = text.as_bytes();
+    // Eight bytes at a time, and the last eight, which mostly overlap with others.
+    let words = bytes.chunks_exact(8).filter_map(|word| word.first_chunk()).chain(bytes.last_chunk());
+    let suspicious = bytes.len() < 8 || words.fold(false, |any, word| any | has_control(*word));
+    !suspicious || !bytes.iter().any(|byte| matches!(byte, b'\0' | b'\n' | b'\r'))
+}
+
+/// Whether one of the bytes is less than 16, which tab is, too.
+#[inline]
+fn has_control(bytes: [u8; 8]) -> bool {
+    const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+    const SIXTEEN: u64 = u64::from_ne_bytes([16; 8]);
+    let word = u64::from_ne_bytes(bytes);
+    word.wrapping_sub(SIXTEEN) & !word & HIGH_BITS != 0
 }

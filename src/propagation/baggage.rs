@@ -188,6 +188,9 @@ fn format(baggage: &Baggage) -> String {
 
 /// Each with a `;` before it.
 fn push_properties(metadata: &str, list: &mut String) {
+    if metadata.is_empty() {
+        return;
+    }
     for (key, value) in split_properties(metadata) {
         list.push(';');
         percent::complete_key(key, list);

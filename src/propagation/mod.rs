@@ -34,10 +34,48 @@ pub const TRACESTATE: &str = "tracestate";
 /// The header of the baggage.
 pub const BAGGAGE: &str = "baggage";
 
+/// One of W3C's headers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Header {
+    Traceparent,
+    Tracestate,
+    Baggage,
+}
+
+impl Header {
+    /// Which header a key is, in whatever case. To compare with constants takes a fraction of a comparison of texts.
+    #[inline]
+    pub(crate) fn of(key: &str) -> Option<Self> {
+        match key.as_bytes() {
+            b"traceparent" => Some(Self::Traceparent),
+            b"tracestate" => Some(Self::Tracestate),
+            b"baggage" => Some(Self::Baggage),
+            _ if !matches!(key.len(), 7 | 10 | 11) => None,
+            _ => [Self::Traceparent, Self::Tracestate, Self::Baggage]
+                .into_iter()
+                .find(|header| key.eq_ignore_ascii_case(header.name())),
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Traceparent => TRACEPARENT,
+            Self::Tracestate => TRACESTATE,
+            Self::Baggage => BAGGAGE,
+        }
+    }
+}
+
+/// How many commas a list has. Counted in pieces whose count is a byte, which is several times as fast.
+pub(crate) fn commas(list: &str) -> usize {
+    let pieces = list.as_bytes().chunks(usize::from(u8::MAX));
+    pieces.map(|piece| usize::from(piece.iter().fold(0_u8, |count, byte| count + u8::from(*byte == b',')))).sum()
+}
+
 /// The members at the start of a list that fit into so many bytes, and are so many. Empty members do not count as
 /// members, because W3C's lists may have any number of them. No member is cut.
 pub(crate) fn leading_members(list: &str, max_bytes: usize, max_members: usize) -> &str {
-    if list.len() <= max_bytes && list.bytes().filter(|byte| *byte == b',').count() < max_members {
+    if list.len() <= max_bytes && commas(list) < max_members {
         return list;
     }
     // One byte more than is allowed, so that a member which ends there is seen to go on.

@@ -2,17 +2,15 @@ mod reading;
 
 use std::fmt;
 
+use crate::{
+    carrier::{self, Carrier, NOT_TEXT, Reason},
+    propagation::{BAGGAGE, BaggagePropagator, TRACEPARENT, TRACESTATE, TraceContextPropagator},
+};
 use opentelemetry::{
     Context, KeyValue,
     baggage::BaggageExt,
     propagation::TextMapCompositePropagator,
     trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
-};
-use opentelemetry_sdk::propagation::BaggagePropagator;
-
-use crate::{
-    carrier::{self, Carrier, NOT_TEXT, Reason},
-    propagation::{BAGGAGE, TRACEPARENT, TRACESTATE, TraceContextPropagator},
 };
 
 /// Checks what every [`Carrier`] promises. `make` makes an empty one.

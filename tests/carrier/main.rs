@@ -10,6 +10,7 @@ mod extract;
 mod headers;
 mod http;
 mod inject;
+mod outbox;
 mod read_only;
 
 use ctxhop::{

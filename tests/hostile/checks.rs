@@ -201,7 +201,11 @@ fn baggage_members(headers: &[&str]) -> Vec<(String, String, String)> {
         two.map(|two| u8::from_str_radix(two, 16).expect("two digits"))
     };
     let (mut members, mut bytes, mut count) = (std::collections::BTreeMap::new(), 0, 0);
-    for member in headers.iter().take(64).flat_map(|header| header.trim_matches('\u{fffd}').split(',')) {
+    for member in headers
+        .iter()
+        .take(64)
+        .flat_map(|header| header.strip_prefix(NOT_TEXT).filter(|rest| rest.is_empty()).unwrap_or(header).split(','))
+    {
         let end = bytes + member.len();
         bytes = end + 1;
         count += usize::from(!trim(member).is_empty());
