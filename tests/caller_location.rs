@@ -11,8 +11,10 @@ use ctxhop::{
     carrier::{Headers, ReadOnly},
     prelude::*,
     testing::{CarrierContract, carrier_contract},
+    tracing::prelude::*,
 };
 use futures::executor::block_on;
+use opentelemetry::Context;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +34,10 @@ macro_rules! check {
     };
 }
 
+fn cx() -> Context {
+    Context::new()
+}
+
 #[test]
 fn panics_name_the_caller() {
     let here = Location::caller().file();
@@ -45,9 +51,28 @@ fn panics_name_the_caller() {
     check!(ctxhop::tokio::spawn(async {}));
     check!(ctxhop::tokio::spawn_blocking(|| ()));
     check!(ctxhop::tokio::spawn_local(async {}));
+    check!(ctxhop::tokio::spawn_with_context(cx(), async {}));
+    check!(ctxhop::tokio::spawn_blocking_with_context(cx(), || ()));
+    check!(ctxhop::tokio::spawn_local_with_context(cx(), async {}));
+    check!(ctxhop::tokio::spawn_detached(async {}));
+    check!(ctxhop::tokio::spawn_parent_only(async {}));
+    check!(ctxhop::tracing::tokio::spawn_detached(async {}));
+    check!(ctxhop::tracing::tokio::spawn_parent_only(async {}));
     check!(ctxhop::tracing::tokio::spawn(async {}));
     check!(ctxhop::tracing::tokio::spawn_blocking(|| ()));
     check!(ctxhop::tracing::tokio::spawn_local(async {}));
+    check!(set.spawn_with_context(cx(), async {}));
+    check!(set.spawn_with_current_span(async {}));
+    check!(set.spawn_blocking_with_context(cx(), || ()));
+    check!(set.spawn_blocking_with_current_span(|| ()));
+    check!(set.spawn_local_with_context(cx(), async {}));
+    check!(set.spawn_local_with_current_span(async {}));
+    check!(tracker.spawn_with_context(cx(), async {}));
+    check!(tracker.spawn_with_current_span(async {}));
+    check!(tracker.spawn_blocking_with_context(cx(), || ()));
+    check!(tracker.spawn_blocking_with_current_span(|| ()));
+    check!(tracker.spawn_local_with_context(cx(), async {}));
+    check!(tracker.spawn_local_with_current_span(async {}));
     check!(set.spawn_with_current_context(async {}));
     check!(set.spawn_blocking_with_current_context(|| ()));
     check!(set.spawn_local_with_current_context(async {}));
@@ -60,6 +85,9 @@ fn panics_name_the_caller() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         check!(tx.blocking_send_with_current_context(1));
+        check!(tx.blocking_send_with_context(cx(), 1));
+        let (tx, _rx) = tokio::sync::mpsc::channel(1);
+        check!(tx.blocking_send_with_current_span(1));
     });
 
     // And these do once the work is done.

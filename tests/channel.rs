@@ -2,10 +2,18 @@
 
 mod support;
 
-use std::{any::Any, sync::mpsc as std_mpsc, time::Duration, time::Instant};
+use std::{
+    any::Any,
+    sync::mpsc as std_mpsc,
+    time::{Duration, Instant, SystemTime},
+};
 
-use ctxhop::{WithContext, prelude::*};
+use ctxhop::{WithContext, prelude::*, testing::TraceRecorder};
 use futures::{channel as futures_channel, executor::block_on, poll};
+use opentelemetry::{
+    Context,
+    trace::{TraceContextExt, Tracer},
+};
 use support::{Case, Channel, Fate, Message, Submitted, assert_stranger, check_channel, stranger, tag, tagged};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -359,6 +367,52 @@ refuse: [{
     error.into_inner().into_inner()
 }]);
 
+row!(TokioWatchReplace, "tokio watch Sender::send_replace", message,
+pass: {
+    let (tx, rx) = watch::channel(None.detached());
+    assert!(tx.send_replace_with_current_context(Some(message)).into_inner().is_none());
+    let message = rx.borrow().clone();
+    message.map_inner(|message| message.expect("just sent"))
+},
+fill: {
+    let (tx, rx) = watch::channel(None.detached());
+    drop(tx.send_replace_with_current_context(Some(message)));
+    (tx, rx)
+},
+refuse: []);
+
+row!(TokioWatchModify, "tokio watch Sender::send_modify", message,
+pass: {
+    let (tx, rx) = watch::channel(None.detached());
+    tx.send_modify_with_current_context(|value| *value = Some(message));
+    let message = rx.borrow().clone();
+    message.map_inner(|message| message.expect("just sent"))
+},
+fill: {
+    let (tx, rx) = watch::channel(None.detached());
+    assert!(tx.send_if_modified_with_current_context(|value| value.replace(message).is_none()));
+    (tx, rx)
+},
+refuse: []);
+
+row!(FuturesSend, "futures mpsc Sender, SinkExt::send", message,
+pass: {
+    let (mut tx, mut rx) = futures_channel::mpsc::channel(1);
+    block_on(tx.send_with_current_context(message)).unwrap();
+    rx.try_recv().unwrap()
+},
+fill: {
+    let (mut tx, rx) = futures_channel::mpsc::channel(1);
+    block_on(tx.send_with_current_context(message)).unwrap();
+    (tx, rx)
+},
+refuse: [{
+    let (mut tx, _) = futures_channel::mpsc::channel(1);
+    let error = block_on(tx.send_with_current_context(message)).unwrap_err();
+    assert!(error.is_disconnected());
+    error.into_inner().into_inner()
+}]);
+
 row!(FuturesUnboundedSend, "futures mpsc UnboundedSender::unbounded_send", message,
 pass: {
     let (tx, mut rx) = futures_channel::mpsc::unbounded();
@@ -433,10 +487,13 @@ fn matrix_of_tokio() {
     check_channel::<TokioOneshot>(FATES);
     check_channel::<TokioBroadcast>(FATES);
     check_channel::<TokioWatch>(FATES);
+    check_channel::<TokioWatchReplace>(UNREFUSED);
+    check_channel::<TokioWatchModify>(UNREFUSED);
 }
 
 #[test]
 fn matrix_of_futures() {
+    check_channel::<FuturesSend>(FATES);
     check_channel::<FuturesTrySend>(FATES);
     check_channel::<FuturesUnboundedSend>(FATES);
     check_channel::<FuturesOneshot>(FATES);
@@ -465,6 +522,99 @@ fn an_async_send_captures_at_the_call_and_drops_its_message_inside() {
     block_on(captured).unwrap();
     assert_eq!(rx.try_recv().unwrap().run(|_| tag()), Some("call"));
     assert_stranger("after sends");
+}
+
+/// The future is ready when `SinkExt::send`'s is: once there is room for the next message, too.
+#[test]
+fn a_send_over_futures_channel_waits_as_a_sinks_does() {
+    block_on(async {
+        let _guard = stranger().attach();
+        let case = Case::new("futures mpsc Sender::send", Submitted::Set, Fate::Midway);
+        let (mut tx, mut rx) = futures_channel::mpsc::channel(0);
+
+        let mut first = Box::pin(tagged("call").run(|| tx.send_with_current_context(None)));
+        assert!(poll!(&mut first).is_pending(), "sent, and not received yet");
+        drop(first);
+
+        let mut second = Box::pin(case.submit(|| tx.send_with_current_context(Some(case.probe()))));
+        assert!(poll!(&mut second).is_pending(), "no room");
+        drop(second);
+        case.assert_saw(&[]);
+        case.assert_released();
+
+        assert_eq!(rx.try_recv().unwrap().run(|_| tag()), Some("call"));
+        assert!(rx.try_recv().is_err(), "the second one was not sent");
+        assert_stranger("after sends");
+
+        let mut third = Box::pin(tx.send_with_current_context(None));
+        assert!(poll!(&mut third).is_pending(), "sent, and not received yet");
+        drop(rx);
+        assert!(
+            matches!(poll!(&mut third), std::task::Poll::Ready(Ok(()))),
+            "it was sent before the channel was closed"
+        );
+    });
+}
+
+#[test]
+fn a_watch_whose_value_is_not_modified_keeps_its_context() {
+    let (tx, rx) = watch::channel(1.with_context(tagged("first")));
+    let seen = || rx.borrow().run_ref(|n| (*n, tag()));
+    tagged("second").run(|| assert!(!tx.send_if_modified_with_current_context(|_| false)));
+    assert_eq!(seen(), (1, Some("first")));
+
+    let panics = || tagged("second").run(|| tx.send_modify_with_current_context(|_| std::panic::panic_any("own")));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics));
+    assert_eq!(panicked.unwrap_err().downcast_ref::<&str>(), Some(&"own"));
+    assert_eq!(seen(), (1, Some("first")));
+
+    tagged("second").run(|| tx.send_modify_with_current_context(|n| *n += 1));
+    assert_eq!(seen(), (2, Some("second")));
+}
+
+/// A span processor may look at the channel whose message has kept the span open.
+#[test]
+fn a_watch_lets_the_previous_context_go_after_its_lock() {
+    struct Looks(watch::Receiver<WithContext<u32>>, std_mpsc::Sender<u32>);
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            self.1.send(*self.0.borrow().inner()).unwrap();
+        }
+    }
+
+    let (looked, seen) = std_mpsc::channel();
+    let (tx, rx) = watch::channel(1.detached());
+    tx.send_with_context(Context::new().with_value(Looks(rx, looked)), 2).unwrap();
+    std::thread::spawn(move || tx.send_modify_with_context(Context::new(), |n| *n += 1));
+    assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok(3), "not locked");
+}
+
+/// The walker's spans grew from microseconds to milliseconds when its results went over a channel.
+#[test]
+fn a_message_that_waits_keeps_its_senders_span_open_unless_it_carries_the_parent_only() {
+    type Send = fn(&std_mpsc::Sender<WithContext<()>>);
+    let sends: [(Send, bool); 2] =
+        [(|tx| tx.send_with_current_context(()).unwrap(), true), (|tx| tx.send_parent_only(()).unwrap(), false)];
+    for (send, holds) in sends {
+        let recorder = TraceRecorder::new();
+        let tracer = recorder.tracer("walker");
+        let (tx, rx) = std_mpsc::channel();
+
+        let walk = Context::new().with_span(tracer.start("walk"));
+        walk.run(|| send(&tx));
+        drop(walk);
+        let sent = SystemTime::now();
+        let open: Vec<_> = recorder.open_spans().iter().map(|span| span.name.clone()).collect();
+        assert_eq!(open, if holds { vec!["walk"] } else { vec![] });
+
+        rx.recv().unwrap().run(|()| drop(tracer.start("visit")));
+        let spans = recorder.spans();
+        let [walk, visit] = ["walk", "visit"].map(|name| spans.iter().find(|span| span.name == name).unwrap());
+        assert_eq!(visit.parent_span_id, walk.span_context.span_id());
+        assert_eq!(walk.end_time > sent, holds, "{:?} after the send", walk.end_time.duration_since(sent));
+        recorder.tree().assert_single_trace();
+    }
 }
 
 #[test]
