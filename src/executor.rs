@@ -13,10 +13,12 @@ use crate::{Propagate, Snapshot};
 /// - `futures::task::Spawn` and `LocalSpawn`, and so also `SpawnExt` and `LocalSpawnExt` (feature `futures`);
 /// - [`hyper::rt::Executor`] (feature `hyper`).
 ///
-/// futures' traits hand over a boxed future of no known type, which can only be wrapped by boxing it once more: one
-/// allocation a submit. hyper's keep the type, and cost none.
+/// futures' traits hand over a boxed future and hide its type. To wrap that, it is boxed once more: one allocation a submit.
+/// hyper's trait keeps the type, so there is none.
 ///
-/// It captures the OpenTelemetry context, or what [`capturing`](Self::capturing) says.
+/// It captures the OpenTelemetry context, or what [`capturing`](Self::capturing) says. `ctxhop::tracing::executor` has an
+/// alias that captures `tracing`'s span, too. For one submit in a context of your choice, give a bound future to the
+/// executor [inside](Self::inner): `executor.inner().spawn(fut.with_context(cx))`.
 ///
 /// # Not for clients with a pool
 ///

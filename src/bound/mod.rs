@@ -93,8 +93,8 @@ pub trait Propagate: Sized {
     /// Use it for long-lived tasks that whichever request comes first happens to start: connection pools, caches, flush
     /// loops. To stay in the trace without keeping its span open, use [`ContextExt::parent_only`](crate::ContextExt).
     ///
-    /// Give what is detached to the bare `tokio::spawn`, not to `ctxhop::tokio::spawn`: that one would bind the current
-    /// context around it, which the work does not see, but which is held until the work is done.
+    /// For a task or thread, call `ctxhop::tokio::spawn_detached` or `ctxhop::thread::spawn_detached` instead. Never give what
+    /// is detached to `ctxhop::tokio::spawn`: the task around it would hold the current context until the work is done.
     ///
     /// # Examples
     ///

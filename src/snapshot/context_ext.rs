@@ -10,8 +10,9 @@ pub trait ContextExt {
     /// Use it for long-lived or fire-and-forget work that should stay in the trace of the request that started it,
     /// while the request's span ends when the request does. Everything else in the context stays: values, baggage,
     /// suppression. What it gives up: the span cannot be changed through it (`cx.span().set_attribute(…)` does
-    /// nothing). To leave the trace altogether, see [`detached`](crate::Propagate::detached); as there, give the work to
-    /// the bare `tokio::spawn`.
+    /// nothing). To leave the trace altogether, see [`detached`](crate::Propagate::detached). For a
+    /// task, a thread or a message there is one call: `ctxhop::tokio::spawn_parent_only`, `ctxhop::thread::spawn_parent_only`,
+    /// [`send_parent_only`](crate::channel::SendWithContext::send_parent_only).
     ///
     /// # Examples
     ///

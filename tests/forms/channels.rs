@@ -1,5 +1,7 @@
 //! Channels: the work is a message, and whoever receives it does it.
 
+#![allow(clippy::unit_arg, reason = "what a call returns is of no interest, and some return nothing")]
+
 use std::{
     sync::mpsc as std_mpsc,
     time::{Duration, Instant},

@@ -1,5 +1,7 @@
 //! rayon's jobs, scopes, pools and parallel iterators.
 
+#![allow(clippy::unit_arg, reason = "what a call returns is of no interest, and some return nothing")]
+
 use std::sync::LazyLock;
 
 use ctxhop::{
@@ -165,5 +167,6 @@ fn parallel_iterators() {
 /// `tracing`'s own method is not hidden, and ours are not ambiguous beside it.
 #[test]
 fn instrument_is_itself() {
-    let _: tracing::instrument::Instrumented<_> = async {}.in_current_span();
+    let itself: tracing::instrument::Instrumented<_> = async {}.in_current_span();
+    futures::executor::block_on(itself);
 }
