@@ -49,7 +49,9 @@ pub use trust::{AllowedNames, BaggagePolicy, Trust};
 /// their modules to name them.
 pub mod prelude {
     pub use crate::{
-        channel::{AsyncSendWithContext as _, SendWithContext as _, TrySendWithContext as _},
+        channel::{
+            AsyncSendWithContext as _, AsyncSendWithCurrentContext as _, SendWithContext as _, TrySendWithContext as _,
+        },
         thread::{BuilderExt as _, ScopeExt as _},
         {ContextExt, Propagate, Snapshot},
     };
@@ -66,7 +68,7 @@ pub mod prelude {
     #[cfg(feature = "tokio")]
     #[doc(no_inline)]
     pub use crate::{
-        channel::tokio::{SenderExt as _, WatchSenderExt as _},
+        channel::tokio::{CurrentSenderExt as _, SenderExt as _, WatchSenderExt as _},
         tokio::{HandleExt as _, JoinSetExt as _, LocalSetExt as _, RuntimeExt as _},
     };
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ctxhop::{WithContext, prelude::*, testing::TraceRecorder};
+use ctxhop::{WithContext, prelude::*, testing::TraceRecorder, tracing::prelude::*};
 use futures::{channel as futures_channel, executor::block_on, poll};
 use opentelemetry::{
     Context,
@@ -522,6 +522,40 @@ fn an_async_send_captures_at_the_call_and_drops_its_message_inside() {
     block_on(captured).unwrap();
     assert_eq!(rx.try_recv().unwrap().run(|_| tag()), Some("call"));
     assert_stranger("after sends");
+}
+
+/// rustc takes a future that is spawned apart, and forgets which of its lifetimes are the same.
+#[test]
+fn sends_of_borrowed_values_can_be_spawned() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let (tx, mut rx) = mpsc::channel(4);
+        let sends = async move {
+            tx.send_with_current_context("current").await.unwrap();
+            tx.send_parent_only("parent").await.unwrap();
+            tx.send_with_context(Context::new(), "given").await.unwrap();
+            tx.send_timeout_with_current_context("timeout", Duration::from_secs(1)).await.unwrap();
+        };
+        tokio::spawn(sends).await.unwrap();
+        assert_eq!(rx.recv().await.unwrap().into_inner(), "current");
+
+        let (tx, mut rx) = mpsc::channel(4);
+        let sends = async move {
+            tx.send_with_current_span("current").await.unwrap();
+            tx.send_parent_span_only("parent").await.unwrap();
+            tx.send_timeout_with_current_span("timeout", Duration::from_secs(1)).await.unwrap();
+        };
+        tokio::spawn(sends).await.unwrap();
+        assert_eq!(rx.recv().await.unwrap().into_inner(), "current");
+
+        let (mut tx, mut rx) = futures_channel::mpsc::channel(4);
+        let sends = async move {
+            tx.send_with_current_context("current").await.unwrap();
+            tx.send_parent_only("parent").await.unwrap();
+        };
+        tokio::spawn(sends).await.unwrap();
+        assert_eq!(rx.try_recv().unwrap().into_inner(), "current");
+    });
 }
 
 /// The future is ready when `SinkExt::send`'s is: once there is room for the next message, too.

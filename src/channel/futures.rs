@@ -4,9 +4,10 @@ use futures_channel::{
     mpsc::{Sender, TrySendError, UnboundedSender},
     oneshot,
 };
+use opentelemetry::Context;
 
-use super::{AsyncSendWithContext, SendWithContext, TrySendWithContext};
-use crate::hop::Sealed;
+use super::{AsyncSendWithContext, AsyncSendWithCurrentContext, SendWithContext, TrySendWithContext};
+use crate::{ContextExt, Propagate, Snapshot, WithContext, hop::Sealed};
 
 impl<M> Sealed for &mut Sender<M> {}
 
@@ -15,17 +16,30 @@ impl<M> Sealed for &mut Sender<M> {}
 /// Like that, the future is ready once there is room for this sender's next message, too. Unlike that, its error gives the
 /// message back, bound to its context, because nobody but its own crate can build this error around another value:
 /// `error.into_inner().into_inner()`.
-impl<M> AsyncSendWithContext for &mut Sender<M> {
-    type Message = M;
-    type Error<T> = TrySendError<M>;
+impl<T, S: Snapshot> AsyncSendWithContext<T, S> for &mut Sender<WithContext<T, S>> {
+    type Error = TrySendError<WithContext<T, S>>;
 
-    async fn send_message<T>(self, message: M, _bare: impl FnOnce(M) -> T) -> Result<(), TrySendError<M>> {
-        // Where the channel is closed, `try_send` says so, and gives the message back.
-        let _ready = poll_fn(|task| self.poll_ready(task)).await;
-        self.try_send(message)?;
-        // Where the channel is closed now, the message was sent all the same.
-        let _flushed = poll_fn(|task| self.poll_ready(task)).await;
-        Ok(())
+    fn send_with_context(self, context: S, value: T) -> impl Future<Output = Result<(), Self::Error>> {
+        let message = value.with_context(context);
+        async {
+            // Where the channel is closed, `try_send` says so, and gives the message back.
+            let _ready = poll_fn(|task| self.poll_ready(task)).await;
+            self.try_send(message)?;
+            // Where the channel is closed now, the message was sent all the same.
+            let _flushed = poll_fn(|task| self.poll_ready(task)).await;
+            Ok(())
+        }
+    }
+}
+
+/// [`futures::channel::mpsc::Sender`](Sender): what `futures::SinkExt::send` does for it.
+impl<T> AsyncSendWithCurrentContext<T> for &mut Sender<WithContext<T>> {
+    fn send_with_current_context(self, value: T) -> impl Future<Output = Result<(), Self::Error>> {
+        self.send_with_context(Context::capture(), value)
+    }
+
+    fn send_parent_only(self, value: T) -> impl Future<Output = Result<(), Self::Error>> {
+        self.send_with_context(Context::capture().parent_only(), value)
     }
 }
 

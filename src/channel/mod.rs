@@ -263,20 +263,9 @@ pub trait TrySendWithContext: Sealed + Sized {
 /// assert_eq!(tx.send_with_current_context("hello again").await.unwrap_err().0, "hello again");
 /// # }
 /// ```
-pub trait AsyncSendWithContext: Sealed + Sized {
-    /// What the channel's messages are.
-    type Message;
-
+pub trait AsyncSendWithContext<T, S: Snapshot>: Sealed + Sized {
     /// The error of a send, with the value in it.
-    type Error<T>;
-
-    /// The sender's own `send`; `bare` takes the value out of a message that comes back.
-    #[doc(hidden)]
-    fn send_message<T>(
-        self,
-        message: Self::Message,
-        bare: impl FnOnce(Self::Message) -> T,
-    ) -> impl Future<Output = Result<(), Self::Error<T>>>;
+    type Error;
 
     /// Sends the value with the given context or other [`Snapshot`].
     ///
@@ -287,16 +276,12 @@ pub trait AsyncSendWithContext: Sealed + Sized {
     /// # Cancel safety
     ///
     /// That of the sender's own `send`: if the future is dropped before there was room, the message was not sent, and is
-    /// dropped inside its context. To keep it, with tokio, `reserve` first and send
-    /// with the permit.
-    fn send_with_context<S: Snapshot, T>(self, context: S, value: T) -> impl Future<Output = Result<(), Self::Error<T>>>
-    where
-        Self::Message: CarriesContext,
-        Self: AsyncSendWithContext<Message = WithContext<T, S>>,
-    {
-        self.send_message(value.with_context(context), WithContext::into_inner)
-    }
+    /// dropped inside its context. To keep it, with tokio, `reserve` first and send with the permit.
+    fn send_with_context(self, context: S, value: T) -> impl Future<Output = Result<(), Self::Error>>;
+}
 
+/// [`AsyncSendWithContext`], with the current context.
+pub trait AsyncSendWithCurrentContext<T>: AsyncSendWithContext<T, Context> {
     /// Sends the value with the context that is current at this call. The current span stays open until the message is
     /// done.
     ///
@@ -306,14 +291,8 @@ pub trait AsyncSendWithContext: Sealed + Sized {
     ///
     /// # Cancel safety
     ///
-    /// That of [`send_with_context`](Self::send_with_context).
-    fn send_with_current_context<T>(self, value: T) -> impl Future<Output = Result<(), Self::Error<T>>>
-    where
-        Self::Message: CarriesContext,
-        Self: AsyncSendWithContext<Message = WithContext<T>>,
-    {
-        self.send_with_context(Context::capture(), value)
-    }
+    /// That of [`send_with_context`](AsyncSendWithContext::send_with_context).
+    fn send_with_current_context(self, value: T) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Sends the value with the [`parent_only`](ContextExt::parent_only) part of the context that is current at this call,
     /// which keeps no span open.
@@ -324,12 +303,6 @@ pub trait AsyncSendWithContext: Sealed + Sized {
     ///
     /// # Cancel safety
     ///
-    /// That of [`send_with_context`](Self::send_with_context).
-    fn send_parent_only<T>(self, value: T) -> impl Future<Output = Result<(), Self::Error<T>>>
-    where
-        Self::Message: CarriesContext,
-        Self: AsyncSendWithContext<Message = WithContext<T>>,
-    {
-        self.send_with_context(Context::capture().parent_only(), value)
-    }
+    /// That of [`send_with_context`](AsyncSendWithContext::send_with_context).
+    fn send_parent_only(self, value: T) -> impl Future<Output = Result<(), Self::Error>>;
 }

@@ -12,18 +12,29 @@ use ::tokio::sync::{
 };
 use opentelemetry::Context;
 
-use super::{AsyncSendWithContext, CarriesContext, SendWithContext, TrySendWithContext};
+use super::{AsyncSendWithContext, AsyncSendWithCurrentContext, CarriesContext, SendWithContext, TrySendWithContext};
 use crate::{ContextExt, Propagate, Snapshot, WithContext, hop::Sealed};
 
 impl<M> Sealed for &Sender<M> {}
 
 /// [`tokio::sync::mpsc::Sender`]: [`send`](Sender::send).
-impl<M> AsyncSendWithContext for &Sender<M> {
-    type Message = M;
-    type Error<T> = SendError<T>;
+impl<T, S: Snapshot> AsyncSendWithContext<T, S> for &Sender<WithContext<T, S>> {
+    type Error = SendError<T>;
 
-    async fn send_message<T>(self, message: M, bare: impl FnOnce(M) -> T) -> Result<(), SendError<T>> {
-        self.send(message).await.map_err(|SendError(message)| SendError(bare(message)))
+    fn send_with_context(self, context: S, value: T) -> impl Future<Output = Result<(), SendError<T>>> {
+        let message = value.with_context(context);
+        async { self.send(message).await.map_err(|SendError(message)| SendError(message.into_inner())) }
+    }
+}
+
+/// [`tokio::sync::mpsc::Sender`]: [`send`](Sender::send).
+impl<T> AsyncSendWithCurrentContext<T> for &Sender<WithContext<T>> {
+    fn send_with_current_context(self, value: T) -> impl Future<Output = Result<(), SendError<T>>> {
+        self.send_with_context(Context::capture(), value)
+    }
+
+    fn send_parent_only(self, value: T) -> impl Future<Output = Result<(), SendError<T>>> {
+        self.send_with_context(Context::capture().parent_only(), value)
     }
 }
 
@@ -117,28 +128,7 @@ impl<M> SendWithContext for &watch::Sender<M> {
 }
 
 /// Sends of [`tokio::sync::mpsc::Sender`] that wait for some time, or block.
-pub trait SenderExt: Sealed {
-    /// What the channel's messages are.
-    type Message;
-
-    /// [`Sender::send_timeout`]; `bare` takes the value out of a message that comes back.
-    #[doc(hidden)]
-    fn send_message_timeout<T>(
-        &self,
-        message: Self::Message,
-        timeout: Duration,
-        bare: impl FnOnce(Self::Message) -> T,
-    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>;
-
-    /// [`Sender::blocking_send`]; `bare` takes the value out of a message that comes back.
-    #[doc(hidden)]
-    #[track_caller]
-    fn blocking_send_message<T>(
-        &self,
-        message: Self::Message,
-        bare: impl FnOnce(Self::Message) -> T,
-    ) -> Result<(), SendError<T>>;
-
+pub trait SenderExt<T, S: Snapshot>: Sealed {
     /// [`Sender::send_timeout`], with the given context or other [`Snapshot`].
     ///
     /// # Errors
@@ -153,33 +143,12 @@ pub trait SenderExt: Sealed {
     ///
     /// That of the original: if the future is dropped before it is ready, the message was not sent, and is dropped inside
     /// its context.
-    fn send_timeout_with_context<S: Snapshot, T>(
+    fn send_timeout_with_context(
         &self,
         context: S,
         value: T,
         timeout: Duration,
-    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>
-    where
-        Self::Message: CarriesContext,
-        Self: SenderExt<Message = WithContext<T, S>>,
-    {
-        self.send_message_timeout(value.with_context(context), timeout, WithContext::into_inner)
-    }
-
-    /// [`Sender::send_timeout`], with the context that is current at this call.
-    ///
-    /// Like [`send_timeout_with_context`](Self::send_timeout_with_context).
-    fn send_timeout_with_current_context<T>(
-        &self,
-        value: T,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>
-    where
-        Self::Message: CarriesContext,
-        Self: SenderExt<Message = WithContext<T>>,
-    {
-        self.send_timeout_with_context(Context::capture(), value, timeout)
-    }
+    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>;
 
     /// [`Sender::blocking_send`], with the given context or other [`Snapshot`].
     ///
@@ -191,46 +160,60 @@ pub trait SenderExt: Sealed {
     ///
     /// Within an asynchronous context, as the original does.
     #[track_caller]
-    fn blocking_send_with_context<S: Snapshot, T>(&self, context: S, value: T) -> Result<(), SendError<T>>
-    where
-        Self::Message: CarriesContext,
-        Self: SenderExt<Message = WithContext<T, S>>,
-    {
-        self.blocking_send_message(value.with_context(context), WithContext::into_inner)
-    }
-
-    /// [`Sender::blocking_send`], with the context that is current now.
-    ///
-    /// Like [`blocking_send_with_context`](Self::blocking_send_with_context).
-    #[track_caller]
-    fn blocking_send_with_current_context<T>(&self, value: T) -> Result<(), SendError<T>>
-    where
-        Self::Message: CarriesContext,
-        Self: SenderExt<Message = WithContext<T>>,
-    {
-        self.blocking_send_with_context(Context::capture(), value)
-    }
+    fn blocking_send_with_context(&self, context: S, value: T) -> Result<(), SendError<T>>;
 }
 
 impl<M> Sealed for Sender<M> {}
 
-impl<M> SenderExt for Sender<M> {
-    type Message = M;
-
-    async fn send_message_timeout<T>(
+impl<T, S: Snapshot> SenderExt<T, S> for Sender<WithContext<T, S>> {
+    fn send_timeout_with_context(
         &self,
-        message: M,
+        context: S,
+        value: T,
         timeout: Duration,
-        bare: impl FnOnce(M) -> T,
-    ) -> Result<(), SendTimeoutError<T>> {
-        self.send_timeout(message, timeout).await.map_err(|error| match error {
-            SendTimeoutError::Timeout(message) => SendTimeoutError::Timeout(bare(message)),
-            SendTimeoutError::Closed(message) => SendTimeoutError::Closed(bare(message)),
-        })
+    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>> {
+        let message = value.with_context(context);
+        async move {
+            self.send_timeout(message, timeout).await.map_err(|error| match error {
+                SendTimeoutError::Timeout(message) => SendTimeoutError::Timeout(message.into_inner()),
+                SendTimeoutError::Closed(message) => SendTimeoutError::Closed(message.into_inner()),
+            })
+        }
     }
 
-    fn blocking_send_message<T>(&self, message: M, bare: impl FnOnce(M) -> T) -> Result<(), SendError<T>> {
-        self.blocking_send(message).map_err(|SendError(message)| SendError(bare(message)))
+    fn blocking_send_with_context(&self, context: S, value: T) -> Result<(), SendError<T>> {
+        let message = value.with_context(context);
+        self.blocking_send(message).map_err(|SendError(message)| SendError(message.into_inner()))
+    }
+}
+
+/// [`SenderExt`], with the current context.
+pub trait CurrentSenderExt<T>: SenderExt<T, Context> {
+    /// [`Sender::send_timeout`], with the context that is current at this call.
+    ///
+    /// Like [`send_timeout_with_context`](SenderExt::send_timeout_with_context).
+    fn send_timeout_with_current_context(
+        &self,
+        value: T,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>;
+
+    /// [`Sender::blocking_send`], with the context that is current now.
+    ///
+    /// Like [`blocking_send_with_context`](SenderExt::blocking_send_with_context).
+    #[track_caller]
+    fn blocking_send_with_current_context(&self, value: T) -> Result<(), SendError<T>> {
+        self.blocking_send_with_context(Context::capture(), value)
+    }
+}
+
+impl<T> CurrentSenderExt<T> for Sender<WithContext<T>> {
+    fn send_timeout_with_current_context(
+        &self,
+        value: T,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>> {
+        self.send_timeout_with_context(Context::capture(), value, timeout)
     }
 }
 

@@ -9,11 +9,14 @@ use std::time::Duration;
 #[cfg(feature = "crossbeam-channel")]
 use std::time::Instant;
 
+#[cfg(feature = "tokio")]
+use ::tokio::sync::mpsc::error::{SendError, SendTimeoutError};
+
 use super::TracingSnapshot;
 #[cfg(feature = "crossbeam-channel")]
 use crate::channel::crossbeam;
 #[cfg(feature = "tokio")]
-use crate::channel::tokio;
+use crate::channel::tokio::{self, SenderExt as _};
 use crate::{
     Snapshot, WithContext,
     channel::{AsyncSendWithContext, CarriesContext, SendWithContext, TrySendWithContext},
@@ -82,28 +85,38 @@ pub trait TrySendWithCurrentSpan: TrySendWithContext {
 impl<X: TrySendWithContext> TrySendWithCurrentSpan for X {}
 
 /// [`AsyncSendWithContext`], with the current [`TracingSnapshot`].
-pub trait AsyncSendWithCurrentSpan: AsyncSendWithContext {
+pub trait AsyncSendWithCurrentSpan<T>: AsyncSendWithContext<T, TracingSnapshot> {
     /// The sender's own `send`, with the current [`TracingSnapshot`].
-    fn send_with_current_span<T>(self, value: T) -> impl Future<Output = Result<(), Self::Error<T>>>
-    where
-        Self::Message: CarriesContext,
-        Self: AsyncSendWithContext<Message = WithContext<T, TracingSnapshot>>,
-    {
+    fn send_with_current_span(self, value: T) -> impl Future<Output = Result<(), Self::Error>>;
+
+    /// The sender's own `send`, with the [`parent_only`](TracingSnapshot::parent_only) part of the current
+    /// [`TracingSnapshot`], which keeps no span open.
+    fn send_parent_span_only(self, value: T) -> impl Future<Output = Result<(), Self::Error>>;
+}
+
+/// [`tokio::sync::mpsc::Sender`](::tokio::sync::mpsc::Sender).
+#[cfg(feature = "tokio")]
+impl<T> AsyncSendWithCurrentSpan<T> for &::tokio::sync::mpsc::Sender<WithContext<T, TracingSnapshot>> {
+    fn send_with_current_span(self, value: T) -> impl Future<Output = Result<(), Self::Error>> {
         self.send_with_context(TracingSnapshot::capture(), value)
     }
 
-    /// The sender's own `send`, with the [`parent_only`](TracingSnapshot::parent_only) part of the current [`TracingSnapshot`], which keeps no
-    /// span open.
-    fn send_parent_span_only<T>(self, value: T) -> impl Future<Output = Result<(), Self::Error<T>>>
-    where
-        Self::Message: CarriesContext,
-        Self: AsyncSendWithContext<Message = WithContext<T, TracingSnapshot>>,
-    {
+    fn send_parent_span_only(self, value: T) -> impl Future<Output = Result<(), Self::Error>> {
         self.send_with_context(TracingSnapshot::capture().parent_only(), value)
     }
 }
 
-impl<X: AsyncSendWithContext> AsyncSendWithCurrentSpan for X {}
+/// [`futures::channel::mpsc::Sender`](futures_channel::mpsc::Sender).
+#[cfg(feature = "futures")]
+impl<T> AsyncSendWithCurrentSpan<T> for &mut futures_channel::mpsc::Sender<WithContext<T, TracingSnapshot>> {
+    fn send_with_current_span(self, value: T) -> impl Future<Output = Result<(), Self::Error>> {
+        self.send_with_context(TracingSnapshot::capture(), value)
+    }
+
+    fn send_parent_span_only(self, value: T) -> impl Future<Output = Result<(), Self::Error>> {
+        self.send_with_context(TracingSnapshot::capture().parent_only(), value)
+    }
+}
 
 /// [`crossbeam::SenderExt`], with the current [`TracingSnapshot`].
 #[cfg(feature = "crossbeam-channel")]
@@ -140,33 +153,31 @@ impl<X: crossbeam::SenderExt> CrossbeamSenderExt for X {}
 
 /// [`tokio::SenderExt`], with the current [`TracingSnapshot`].
 #[cfg(feature = "tokio")]
-pub trait TokioSenderExt: tokio::SenderExt {
+pub trait TokioSenderExt<T>: tokio::SenderExt<T, TracingSnapshot> {
     /// [`send_timeout`](::tokio::sync::mpsc::Sender::send_timeout), with the current [`TracingSnapshot`].
-    fn send_timeout_with_current_span<T>(
+    fn send_timeout_with_current_span(
         &self,
         value: T,
         timeout: Duration,
-    ) -> impl Future<Output = Result<(), ::tokio::sync::mpsc::error::SendTimeoutError<T>>>
-    where
-        Self::Message: CarriesContext,
-        Self: tokio::SenderExt<Message = WithContext<T, TracingSnapshot>>,
-    {
-        self.send_timeout_with_context(TracingSnapshot::capture(), value, timeout)
-    }
+    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>>;
 
     /// [`blocking_send`](::tokio::sync::mpsc::Sender::blocking_send), with the current [`TracingSnapshot`].
     #[track_caller]
-    fn blocking_send_with_current_span<T>(&self, value: T) -> Result<(), ::tokio::sync::mpsc::error::SendError<T>>
-    where
-        Self::Message: CarriesContext,
-        Self: tokio::SenderExt<Message = WithContext<T, TracingSnapshot>>,
-    {
+    fn blocking_send_with_current_span(&self, value: T) -> Result<(), SendError<T>> {
         self.blocking_send_with_context(TracingSnapshot::capture(), value)
     }
 }
 
 #[cfg(feature = "tokio")]
-impl<X: tokio::SenderExt> TokioSenderExt for X {}
+impl<T> TokioSenderExt<T> for ::tokio::sync::mpsc::Sender<WithContext<T, TracingSnapshot>> {
+    fn send_timeout_with_current_span(
+        &self,
+        value: T,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), SendTimeoutError<T>>> {
+        self.send_timeout_with_context(TracingSnapshot::capture(), value, timeout)
+    }
+}
 
 /// [`tokio::WatchSenderExt`], with the current [`TracingSnapshot`].
 #[cfg(feature = "tokio")]
