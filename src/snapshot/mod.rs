@@ -116,7 +116,7 @@ pub trait Snapshot: Clone {
 
     /// Makes this snapshot current on this thread until the guard is dropped.
     ///
-    /// Prefer [`run`](Self::run), [`wrap`](Self::wrap) and [`Propagate`], which cannot forget the guard. Never hold
+    /// Prefer [`run`](Self::run), [`wrap`](Self::wrap) and [`Propagate`](crate::Propagate), which cannot forget the guard. Never hold
     /// a guard across an `.await`: the thread goes on to other tasks, which would see this snapshot.
     #[must_use = "dropping the guard at once detaches the snapshot"]
     fn attach(self) -> Self::Guard;

@@ -87,7 +87,7 @@ pub use snapshot::TracingSnapshot;
 /// All of [`ctxhop::prelude`](crate::prelude), and the methods that carry `tracing`'s span: `use ctxhop::tracing::prelude::*;`.
 ///
 /// Both preludes can be imported in one module: no method of one has the name of another one's. Nor has any method here the
-/// name of a method of [`tracing::Instrument`](::tracing::Instrument).
+/// name of a method of [`tracing::Instrument`].
 pub mod prelude {
     pub use super::{
         PropagateSpan, TracingSnapshot,

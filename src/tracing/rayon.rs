@@ -208,7 +208,7 @@ pub trait ParallelIteratorExt: rayon::ParallelIteratorExt {
     /// Runs a whole chain of adaptors, and what consumes it, with the current [`TracingSnapshot`].
     ///
     /// Like [`in_current_context`](rayon::ParallelIteratorExt::in_current_context). Its name is not `in_current_span`,
-    /// because [`tracing::Instrument`](::tracing::Instrument) gives a method of that name to every value.
+    /// because [`tracing::Instrument`] gives a method of that name to every value.
     ///
     /// # Examples
     ///

@@ -228,7 +228,7 @@ pub trait LocalSetExt: tokio::LocalSetExt {
 
 impl LocalSetExt for LocalSet {}
 
-/// Spawns of [`tokio_util::task::TaskTracker`](TaskTracker) that carry the current [`TracingSnapshot`].
+/// Spawns of [`tokio_util::task::TaskTracker`] that carry the current [`TracingSnapshot`].
 #[cfg(feature = "tokio-util")]
 pub trait TaskTrackerExt: tokio::TaskTrackerExt {
     /// [`TaskTracker::spawn`], with the current [`TracingSnapshot`].
