@@ -5,7 +5,11 @@ mod support;
 use ctxhop::prelude::*;
 use opentelemetry::Context;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert_eq, prop_oneof, proptest};
-use rayon::prelude::*;
+use rayon::{
+    ThreadPoolBuilder,
+    iter::plumbing::{Producer, ProducerCallback},
+    prelude::*,
+};
 use support::tagged;
 
 /// An adaptor that keeps the iterator indexed.
@@ -163,14 +167,40 @@ proptest! {
     }
 }
 
+/// The limits of a producer, and of both parts that it splits into.
+struct Limits;
+
+impl ProducerCallback<u32> for Limits {
+    type Output = [(usize, usize); 3];
+
+    fn callback<P: Producer<Item = u32>>(self, producer: P) -> Self::Output {
+        let limits = |producer: &P| (producer.min_len(), producer.max_len());
+        let whole = limits(&producer);
+        let (left, right) = producer.split_at(8);
+        [whole, limits(&left), limits(&right)]
+    }
+}
+
+#[test]
+fn a_bound_producer_has_the_limits_of_the_bare_one() {
+    let numbers = || (0..64_u32).into_par_iter();
+    assert_eq!(numbers().with_min_len(3).with_context(tagged("bound")).with_producer(Limits), [(3, usize::MAX); 3]);
+    assert_eq!(numbers().with_max_len(5).with_context(tagged("bound")).with_producer(Limits), [(1, 5); 3]);
+}
+
 /// rayon asks an adaptor how finely it may be split: `with_min_len` and `with_max_len` hold across the bound part.
 #[test]
 fn splits_are_no_finer_and_no_coarser_than_asked_for() {
+    // With threads enough to split the work, whatever the machine has.
+    let pool = ThreadPoolBuilder::new().num_threads(4).build().unwrap();
     let leaves = |min, max| -> Vec<usize> {
         let it = (0..1024).into_par_iter().with_min_len(min).with_max_len(max);
-        // Behind `enumerate` the limits come of our producer.
-        it.in_current_context(|it| it.enumerate()).fold(|| 0, |len, _| len + 1).collect()
+        // Behind `enumerate` the limits come from our producer.
+        pool.install(|| it.in_current_context(|it| it.enumerate()).fold(|| 0, |len, _| len + 1).collect())
     };
-    assert!(leaves(64, usize::MAX).into_iter().all(|len| len >= 64));
-    assert!(leaves(1, 4).into_iter().all(|len| len <= 4));
+    let coarse = leaves(64, usize::MAX);
+    assert!(coarse.len() >= 4, "it was split: {coarse:?}");
+    assert!(coarse.iter().all(|len| *len >= 64), "{coarse:?}");
+    let fine = leaves(1, 4);
+    assert!(fine.iter().all(|len| *len <= 4), "{fine:?}");
 }

@@ -116,6 +116,53 @@ fn a_value_of_a_context_may_look_at_the_context_when_it_is_dropped() {
     assert_eq!(rx.recv(), Ok(Some("outside")), "it is let go after it was detached");
 }
 
+// ---- Inside a borrow of the current context --------------------------------------------------------------------------
+
+/// A sampler, a propagator and whoever calls `map_current` may use what attaches nothing.
+#[test]
+fn what_attaches_nothing_works_inside_a_borrow() {
+    fn use_all() {
+        let (tx, rx) = mpsc::channel();
+        let (closed, _) = mpsc::channel();
+        let carried = Context::map_current(|_| {
+            let cx = Context::capture();
+            assert!(cx.to_link().is_none());
+            drop(cx.parent_only());
+            let bound = vec![1].with_current_context();
+            let copy = bound.clone();
+            assert_eq!(bound, copy);
+            assert_eq!((bound.into_inner(), copy.into_parts().0), (vec![1], vec![1]));
+            // Nothing in it looks at a context when it is dropped.
+            drop(7.with_current::<(Context, Context)>());
+            tx.send_with_current_context(vec![2]).unwrap();
+            assert_eq!(rx.recv().unwrap().into_inner(), [2]);
+            assert_eq!(closed.send_with_current_context(vec![3]).unwrap_err().0, [3]);
+            let kept = vec![4];
+            (
+                cx.clone().wrap(move || kept),
+                vec![5].detached(),
+                async {}.with_context(cx.clone()),
+                cx.run_async(async || ()),
+            )
+        });
+        assert_eq!((carried.0)(), [4]);
+    }
+    use_all();
+    // On a thread that this crate has not been used on.
+    std::thread::spawn(use_all).join().unwrap();
+}
+
+#[test]
+fn what_attaches_panics_inside_a_borrow_and_leaves_the_thread_as_it_was() {
+    let cx = tagged("in");
+    for attach in [|cx: &Context| cx.run(|| ()), |cx: &Context| drop(Snapshot::attach(cx.clone()))] {
+        let caught = catch_unwind(AssertUnwindSafe(|| Context::map_current(|_| attach(&cx))));
+        assert!(caught.is_err());
+        assert_eq!(tag(), None);
+        assert_eq!(cx.run(tag), Some("in"));
+    }
+}
+
 // ---- A thread-local of the user's own, and tuples --------------------------------------------------------------------
 
 thread_local!(static TRAIL: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) });

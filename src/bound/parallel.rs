@@ -35,9 +35,9 @@ pub trait ParallelIteratorExt: ParallelIterator {
     ///   leaves the workers clean.
     /// - Items that rayon drops without processing them, after a `find_any` was successful or an item panicked, may be
     ///   dropped outside the context.
-    /// - Outside, too, is what sources call to split themselves: the closures of `split`, `walk_tree`, `par_split` and
-    ///   `par_chunk_by`, which [`Snapshot::run`] can bind; the `clone` of what `fold_chunks_with` starts with; and what the
-    ///   caller of `collect` does: to hash or to sort what it got.
+    /// - Three more things run outside the context: the closures that sources call to split themselves (of `split`,
+    ///   `walk_tree`, `par_split` and `par_chunk_by`), which [`Snapshot::run`] can bind; the `clone` of the value that
+    ///   `fold_chunks_with` starts with; and the hashing or sorting that the caller of `collect` does with the items.
     ///
     /// # Examples
     ///
@@ -67,13 +67,12 @@ pub trait ParallelIteratorExt: ParallelIterator {
     ///
     /// Like [`in_current_context`](Self::in_current_context).
     ///
-    /// A chain that is bound already keeps its context: of two bound one after the other, the inner one wins, and the
-    /// outer one has what the inner one does not cover. Of two side by side, in `zip` and `interleave`, the right one
-    /// wins, on the left side too: bind such a chain as a whole.
+    /// A chain that is bound already keeps its context: if two are bound one after the other, the inner one wins, and the
+    /// outer one covers the rest. If two are bound side by side, in `zip` and `interleave`, the right one wins, on the left
+    /// side too: bind such a chain as a whole.
     ///
-    /// When a closure panics, or two bound iterators are zipped, rayon drops guards in another order than the reverse of
-    /// that in which they were made. [`Context`] bears that; to leave the workers clean, a [`Snapshot`] of your own has
-    /// to as well.
+    /// When a closure panics, or two bound iterators are zipped, rayon does not drop guards in the reverse order of their
+    /// making. [`Context`] bears that. A [`Snapshot`] of your own has to bear it too, to leave the workers clean.
     fn in_context<S, F, I>(self, context: S, chain: F) -> WithContext<I, S>
     where
         S: Snapshot + Send,

@@ -3,15 +3,18 @@ use opentelemetry::{
     trace::{Link, TraceContextExt},
 };
 
-/// What hops need of a [`Context`] and OpenTelemetry's API does not offer.
+/// What hops need from a [`Context`], and OpenTelemetry's API does not offer.
 pub trait ContextExt {
     /// This context, without its hold on the span: spans started in it have the same parent, but it keeps none open.
     ///
     /// Use it for long-lived or fire-and-forget work that should stay in the trace of the request that started it,
     /// while the request's span ends when the request does. Everything else in the context stays: values, baggage,
     /// suppression. What it gives up: the span cannot be changed through it (`cx.span().set_attribute(…)` does
-    /// nothing). To leave the trace altogether, see [`detached`](crate::Propagate::detached). For a
-    /// task, a thread or a message there is one call: `ctxhop::tokio::spawn_parent_only`, `ctxhop::thread::spawn_parent_only`,
+    /// nothing). It is a remedy for spans that stay open, and for nothing else: threads that share one contend for its
+    /// reference counts as they do for any other context's.
+    ///
+    /// To leave the trace altogether, see [`detached`](crate::Propagate::detached). For a task, a thread or a message there is
+    /// one call: `ctxhop::tokio::spawn_parent_only`, `ctxhop::thread::spawn_parent_only`,
     /// [`send_parent_only`](crate::channel::SendWithContext::send_parent_only).
     ///
     /// # Examples
@@ -62,8 +65,8 @@ pub trait ContextExt {
 impl ContextExt for Context {
     fn parent_only(&self) -> Self {
         if self.has_active_span() {
-            // "Remote" names what this method is mostly called for; the span context is taken as it is, and so a
-            // local one stays local.
+            // "Remote" names what this method is mostly called for. It takes the span context as it is: a local one
+            // stays local.
             self.with_remote_span_context(self.span().span_context().clone())
         } else {
             self.clone()
