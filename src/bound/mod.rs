@@ -403,15 +403,15 @@ impl<T, S: Snapshot> WithContext<T, S> {
     ///
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let (tx, mut rx) = tokio::sync::mpsc::channel(8);
-    /// let sender = async move { tx.send_with_current_context("hello").await };
+    /// let sender = async move { tx.send_with_current_context(7).await };
     /// tokio::spawn(sender.with_context(Context::new().with_value("sender")));
     ///
-    /// async fn handle(hello: &str) -> (&str, Option<&'static str>) {
+    /// async fn handle(order: u32) -> (u32, Option<&'static str>) {
     ///     tokio::task::yield_now().await;
-    ///     (hello, Context::current().get::<&str>().copied())
+    ///     (order, Context::current().get::<&str>().copied())
     /// }
-    /// let seen = rx.recv().await.unwrap().run_async(|hello| handle(hello)).await;
-    /// assert_eq!(seen, ("hello", Some("sender")));
+    /// let seen = rx.recv().await.unwrap().run_async(|order| handle(order)).await;
+    /// assert_eq!(seen, (7, Some("sender")));
     /// # });
     /// ```
     #[track_caller]
