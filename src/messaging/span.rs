@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     fmt, mem,
     time::{Duration, Instant, SystemTime},
 };
@@ -237,20 +238,22 @@ impl Open {
 
     fn measure(&self, duration: Duration, failure: Option<Failure>) {
         let wording = self.target.wording(self.action);
-        let mut owned;
-        let mut attributes = &wording.metrics[..];
-        if self.partition.is_some() || failure.is_some() {
-            let (operation_type, common) = attributes.split_last().expect("the operation's type is always there");
-            owned = Vec::with_capacity(attributes.len() + 2);
-            owned.extend_from_slice(common);
-            let partition = self.partition.clone();
-            owned.extend(partition.map(|partition| KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, partition)));
-            owned.extend(failure.map(|failure| KeyValue::new(ERROR_TYPE, failure.error_type)));
-            owned.push(operation_type.clone());
-            attributes = &owned;
+        let metrics = self.target.telemetry().metrics();
+        let messages = if self.counted { 0 } else { self.messages };
+        if self.partition.is_none() && failure.is_none() {
+            return match &wording {
+                Cow::Borrowed(kept) => kept.series.record(metrics, self.action, duration, messages, &kept.metrics),
+                Cow::Owned(wording) => metrics.record(self.action, duration, messages, &wording.metrics),
+            };
         }
-        let counted = if self.counted { 0 } else { self.messages };
-        self.target.telemetry().metrics().record(self.action, duration, counted, attributes);
+        let (operation_type, common) = wording.metrics.split_last().expect("the operation's type is always there");
+        let mut attributes = Vec::with_capacity(wording.metrics.len() + 2);
+        attributes.extend_from_slice(common);
+        let partition = self.partition.clone();
+        attributes.extend(partition.map(|partition| KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, partition)));
+        attributes.extend(failure.map(|failure| KeyValue::new(ERROR_TYPE, failure.error_type)));
+        attributes.push(operation_type.clone());
+        metrics.record(self.action, duration, messages, &attributes);
     }
 
     pub(super) fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {

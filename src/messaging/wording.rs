@@ -1,6 +1,6 @@
 use opentelemetry::{Key, KeyValue, StringValue};
 
-use super::action::Action;
+use super::{action::Action, metrics::Series};
 use crate::conventions::{
     self, MESSAGING_CLIENT_ID, MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_ANONYMOUS,
     MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_PARTITION_ID, MESSAGING_DESTINATION_SUBSCRIPTION_NAME,
@@ -56,6 +56,7 @@ pub(super) struct Wording {
     pub(super) span: Vec<KeyValue>,
     /// At the end is the operation's type, which not all metrics have.
     pub(super) metrics: Vec<KeyValue>,
+    pub(super) series: Series,
 }
 
 impl Wording {
@@ -99,6 +100,6 @@ impl Wording {
             Some(destination) => [operation_name, " ", destination.as_str()].concat(),
             None => operation_name.to_owned(),
         };
-        Self { span_name, span, metrics }
+        Self { span_name, span, metrics, series: Series::default() }
     }
 }

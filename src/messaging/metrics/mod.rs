@@ -1,3 +1,8 @@
+#[cfg(feature = "bound-metrics")]
+mod bound;
+#[cfg(not(feature = "bound-metrics"))]
+mod unbound;
+
 use std::time::Duration;
 
 use opentelemetry::{
@@ -5,6 +10,10 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
+#[cfg(feature = "bound-metrics")]
+pub(super) use self::bound::Series;
+#[cfg(not(feature = "bound-metrics"))]
+pub(super) use self::unbound::Series;
 use super::action::Action;
 use crate::conventions::{
     BOUNDARIES, MESSAGING_CLIENT_CONSUMED_MESSAGES, MESSAGING_CLIENT_OPERATION_DURATION,
@@ -47,16 +56,30 @@ impl Metrics {
 
     /// `attributes` end with the operation's type, which only the duration of a client's operation has.
     pub(super) fn record(&self, action: Action, duration: Duration, messages: u64, attributes: &[KeyValue]) {
-        let common = &attributes[..attributes.len() - 1];
-        match action {
-            Action::Send => self.sent.add(messages, common),
-            Action::Receive | Action::Process if messages > 0 => self.consumed.add(messages, common),
-            _ => {}
+        if let Some(counter) = self.counter(action).filter(|_| messages > 0) {
+            counter.add(messages, common(attributes));
         }
-        if let Action::Process = action {
-            self.process_duration.record(duration.as_secs_f64(), common);
-        } else {
-            self.operation_duration.record(duration.as_secs_f64(), attributes);
+        let (histogram, attributes) = self.histogram(action, attributes);
+        histogram.record(duration.as_secs_f64(), attributes);
+    }
+
+    fn counter(&self, action: Action) -> Option<&Counter<u64>> {
+        match action {
+            Action::Send => Some(&self.sent),
+            Action::Receive | Action::Process => Some(&self.consumed),
+            Action::Create | Action::Settle(_) => None,
         }
     }
+
+    fn histogram<'a>(&self, action: Action, attributes: &'a [KeyValue]) -> (&Histogram<f64>, &'a [KeyValue]) {
+        match action {
+            Action::Process => (&self.process_duration, common(attributes)),
+            _ => (&self.operation_duration, attributes),
+        }
+    }
+}
+
+/// Without the operation's type.
+fn common(attributes: &[KeyValue]) -> &[KeyValue] {
+    attributes.split_last().map_or(&[], |(_, common)| common)
 }
