@@ -1,6 +1,7 @@
 //! Producer and consumer spans, links and metrics around the calls of any messaging client.
 //!
-//! A [`Destination`] describes the queue or topic, once; each [`Operation`] on it is a span that the work runs in:
+//! A [`Destination`] describes the queue or topic, once; each [`Operation`] on it is a span that the work runs in.
+//! Consumers rarely start theirs by hand: [`Destination::process_each`] processes and settles what any client delivers.
 //!
 //! ```
 //! use ctxhop::{carrier::Headers, messaging::{Destination, Settlement}};
@@ -21,7 +22,7 @@
 //! # Ok(()) }
 //! # async fn consumer(orders: Destination, channel: Channel, headers: Headers) -> Result<(), Error> {
 //!
-//! // The consumer: the handler's span is linked to the producer's, and so is what the handler sends.
+//! // The consumer, by hand: the handler's span links to the producer's, and whatever the handler sends is in its trace.
 //! orders.process(&headers).message_id("17").run_async(|| handle(&headers)).await?;
 //! orders.settle(Settlement::Ack, &headers).run_async(|| channel.ack()).await?;
 //! # Ok(()) }
@@ -38,17 +39,29 @@
 //! | [`settle`](Destination::settle) | `ack orders` | `CLIENT` | links to the message's, or is its child, too |
 //! | [`settle_batch`](Destination::settle_batch) | `commit orders` | `CLIENT` | links to each message's |
 //!
-//! Of many links the SDK keeps as many as its limits say, 128 unless they are raised.
+//! Of many links the SDK keeps 128, unless its limits are raised.
 //!
 //! Names, kinds, attributes, links and metrics are those of OpenTelemetry's
-//! [semantic conventions for messaging](https://opentelemetry.io/docs/specs/semconv/messaging/), which are in
+//! [semantic conventions for messaging](https://opentelemetry.io/docs/specs/semconv/messaging/), version 1.42.0. They are in
 //! development, and may change. The metrics are `messaging.client.operation.duration`,
 //! `messaging.client.sent.messages`, `messaging.client.consumed.messages` and `messaging.process.duration`.
 //!
+//! # Where attributes come from
+//!
+//! - From the destination: its name, system, server, consumer group. [`Destination::at`] names that of one message.
+//! - From the message, if it [describes](crate::carrier::Carrier::describe) itself. The carriers of clients do.
+//! - From you, on the [`Operation`].
+//! - From the result, by [`Operation::on_ok`]: an offset, or that an `Ok` is a failure.
+//!
+//! In a batch, what differs from message to message goes on the links, by the methods named `…_with`:
+//! `orders.receive_with(asked, &batch, |message| message.describe())`.
+//!
+//! Where a span does not record, nobody is asked and nothing is kept.
+//!
 //! # Other people's messages
 //!
-//! By default a sender's trace goes on in its consumer, with its sampling and its baggage. Where senders are not to be
-//! trusted with that, say so: [`Trust`] for the trace, [`BaggagePolicy`] for the baggage.
+//! By default a sender's trace goes on in its consumer, with its sampling and its baggage. Where you do not trust the
+//! senders with that, say so: [`Trust`] for the trace, [`BaggagePolicy`] for the baggage.
 //!
 //! ```
 //! use ctxhop::messaging::{BaggagePolicy, Destination, Trust};

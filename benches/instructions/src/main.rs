@@ -214,6 +214,7 @@ const CASES: &[Case] = &[
             }
         });
     }),
+    ("… outside a span", "ctxhop", |rounds| queued(rounds, traced(SdkTracerProvider::builder()))),
     ("… not sampled", "ctxhop", |rounds| {
         queued(rounds, traced(SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff)));
     }),
