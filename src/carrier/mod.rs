@@ -213,7 +213,7 @@ impl<C: Carrier + ?Sized> Carrier for &mut C {
 /// Whether both name the same key, in whatever case. Mostly they are the same text, or even the same constant, which is
 /// faster to see.
 #[inline]
-fn same_key(a: &str, b: &str) -> bool {
+pub(crate) fn same_key(a: &str, b: &str) -> bool {
     a.len() == b.len() && (ptr::eq(a, b) || a == b || a.eq_ignore_ascii_case(b))
 }
 

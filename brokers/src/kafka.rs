@@ -1,0 +1,62 @@
+//! Kafka, as rdkafka's mock cluster in this process.
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{Consumer, StreamConsumer},
+    mocking::MockCluster,
+    producer::{DefaultProducerContext, FutureProducer},
+};
+
+/// Three brokers, and topics of one partition.
+pub struct Kafka(MockCluster<'static, DefaultProducerContext>);
+
+impl Kafka {
+    /// Starts them.
+    ///
+    /// # Panics
+    ///
+    /// If they do not start.
+    #[expect(clippy::new_without_default, reason = "it starts servers")]
+    pub fn new() -> Self {
+        Self(MockCluster::new(3).expect("a mock cluster"))
+    }
+
+    /// What clients connect to.
+    pub fn bootstrap_servers(&self) -> String {
+        self.0.bootstrap_servers()
+    }
+
+    /// Creates a topic of one partition, on all brokers. One that nobody creates has four.
+    pub fn create_topic(&self, topic: &str) {
+        self.0.create_topic(topic, 1, 3).expect("a topic");
+    }
+
+    /// A producer that waits for all replicas, and its topic.
+    pub fn producer(&self, topic: &str) -> FutureProducer {
+        self.create_topic(topic);
+        self.config().create().expect("a producer")
+    }
+
+    /// A consumer of a topic from its beginning, in a group of its own. Its partition is assigned: to subscribe takes three seconds.
+    pub fn consumer(&self, topic: &str) -> StreamConsumer {
+        let consumer: StreamConsumer = self
+            .config()
+            .set("group.id", topic)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .create()
+            .expect("a consumer");
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition_offset(topic, 0, Offset::Beginning).expect("an offset");
+        consumer.assign(&partitions).expect("a partition");
+        consumer
+    }
+
+    /// To make a client of.
+    pub fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap_servers());
+        config
+    }
+}

@@ -1,0 +1,24 @@
+//! Servers for tests, each started on free ports of the loopback interface, in a folder of its own.
+//!
+//! A server that is not installed fails the test, and the message says how to install it.
+
+mod process;
+
+pub mod kafka;
+pub mod nats;
+pub mod rabbitmq;
+pub mod rig;
+
+pub use process::free_port;
+
+#[doc = include_str!("../../src/clients/async_nats_0_51.md")]
+#[cfg(doctest)]
+pub mod async_nats_0_51 {}
+
+#[doc = include_str!("../../src/clients/lapin_4.md")]
+#[cfg(doctest)]
+pub mod lapin_4 {}
+
+#[doc = include_str!("../../src/clients/rdkafka_0_39.md")]
+#[cfg(doctest)]
+pub mod rdkafka_0_39 {}

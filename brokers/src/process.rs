@@ -1,0 +1,111 @@
+use std::{
+    env, fs,
+    io::{ErrorKind, Read},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{self, Child, ChildStdin, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A port that nobody listens on now.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("the address of a listener").port()
+}
+
+/// A folder that is removed with it.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let unique = format!("ctxhop-{name}-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = env::temp_dir().join(unique);
+        fs::create_dir_all(&path).expect("a folder for the server");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is only a folder too many.
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// A server process. It is killed with it, and when this process ends, in whatever way.
+pub(crate) struct Server {
+    child: Child,
+    watchdog: Child,
+    /// Its other end is read by the watchdog: it closes when this process ends.
+    _lifeline: ChildStdin,
+}
+
+impl Server {
+    /// Starts it, with what it says in the file `log`.
+    pub(crate) fn start(mut command: Command, package: &str, log: &Path) -> Self {
+        let output = fs::File::options().create(true).append(true).open(log).expect("the server's log");
+        let errors = output.try_clone().expect("the server's log, again");
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = command.spawn().unwrap_or_else(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                panic!("{:?} is not installed: apt-get install --yes {package}", command.get_program())
+            }
+            _ => panic!("{:?} cannot be started: {error}", command.get_program()),
+        });
+        // Statics are not dropped, and a test that is killed drops nothing at all.
+        let mut watchdog = Command::new("sh")
+            .args(["-c", "cat >/dev/null; kill -9 $0", &child.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        let _lifeline = watchdog.stdin.take().expect("a pipe to the watchdog");
+        Self { child, watchdog, _lifeline }
+    }
+
+    /// Waits until `greets` says that the server does, or panics with its log.
+    pub(crate) fn wait_until(&mut self, greets: impl Fn() -> bool, log: &Path) {
+        let start = Instant::now();
+        while !greets() {
+            let log = || fs::read_to_string(log).unwrap_or_default();
+            if let Some(status) = self.child.try_wait().expect("the server's status") {
+                panic!("the server has ended, {status}:\n{}", log());
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "the server is not ready after a minute:\n{}", log());
+            // There is nothing to wait for but time: the server tells nobody that it is ready.
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Server {
+    /// By `kill -9`. The watchdog goes first, so that it kills no other process that gets the same id.
+    fn drop(&mut self) {
+        for child in [&mut self.watchdog, &mut self.child] {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+/// Says something to a port, and what is said first by it, within a second.
+pub(crate) fn greeting<const N: usize>(port: u16, hello: &[u8]) -> Option<[u8; N]> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+    std::io::Write::write_all(&mut stream, hello).ok()?;
+    let mut answer = [0; N];
+    stream.read_exact(&mut answer).ok()?;
+    Some(answer)
+}

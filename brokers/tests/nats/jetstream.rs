@@ -1,0 +1,1 @@
+//! JetStream: what is delivered until it is acknowledged.

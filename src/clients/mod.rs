@@ -1,0 +1,20 @@
+//! The messages of client libraries as [carriers](crate::carrier::Carrier), a module for each library and major version.
+//!
+//! Nothing is wrapped: the calls and types stay the library's own. What a module says of its library is what to know
+//! before tracing with it.
+//!
+//! | feature | broker | library | its minimum Rust |
+//! |---|---|---|---|
+//! | `lapin-4` | RabbitMQ and what else speaks AMQP 0.9.1 | [`lapin`](https://docs.rs/lapin/4) 4.12 | 1.88 |
+//! | `rdkafka-0_39` | Kafka | [`rdkafka`](https://docs.rs/rdkafka/0.39) 0.39 | 1.74, and a C compiler |
+//! | `async-nats-0_51` | NATS, with JetStream | [`async-nats`](https://docs.rs/async-nats/0.51) 0.51 | 1.89 |
+
+#[cfg(feature = "async-nats-0_51")]
+#[cfg_attr(docsrs, doc(cfg(feature = "async-nats-0_51")))]
+pub mod async_nats_0_51;
+#[cfg(feature = "lapin-4")]
+#[cfg_attr(docsrs, doc(cfg(feature = "lapin-4")))]
+pub mod lapin_4;
+#[cfg(feature = "rdkafka-0_39")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rdkafka-0_39")))]
+pub mod rdkafka_0_39;
