@@ -11,6 +11,14 @@ use opentelemetry::Key;
 use opentelemetry_semantic_conventions::attribute::{
     MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT, MESSAGING_SERVICEBUS_MESSAGE_DELIVERY_COUNT,
 };
+#[cfg(feature = "rdkafka-0_39")]
+pub(crate) use opentelemetry_semantic_conventions::attribute::{
+    MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE, MESSAGING_KAFKA_OFFSET,
+};
+#[cfg(feature = "lapin-4")]
+pub(crate) use opentelemetry_semantic_conventions::attribute::{
+    MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY, MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG,
+};
 pub(crate) use opentelemetry_semantic_conventions::{
     SCHEMA_URL,
     attribute::{

@@ -169,7 +169,7 @@ fn base_record() {
 fn kafka_refuses_a_key_that_would_be_cut() {
     let mut record = FutureRecord::<str, str>::to("orders");
     assert!(!record.set("trace\0parent", "1".into()));
-    assert!(record.headers.is_none());
+    assert_eq!(record.keys().count(), 0);
 }
 
 #[test]

@@ -1,8 +1,14 @@
 #![doc = include_str!("async_nats_0_51.md")]
 
-use ::async_nats::{HeaderMap, HeaderName, HeaderValue, Message, jetstream, message::OutboundMessage};
+use ::async_nats::{
+    HeaderMap, HeaderName, HeaderValue, Message, header::NATS_MESSAGE_ID, jetstream, message::OutboundMessage,
+};
+use opentelemetry::KeyValue;
 
-use crate::carrier::{Carrier, same_key};
+use crate::{
+    carrier::{Carrier, same_key},
+    conventions::{self, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_ID},
+};
 
 /// Values of one name keep their order, names do not.
 impl Carrier for HeaderMap {
@@ -41,62 +47,52 @@ fn text(name: &HeaderName) -> &str {
     name.as_ref()
 }
 
-fn get_all<'a>(headers: &'a Option<HeaderMap>, key: &str) -> impl Iterator<Item = &'a str> {
-    headers.iter().flat_map(move |headers| Carrier::get_all(headers, key))
-}
-
-fn keys(headers: &Option<HeaderMap>) -> impl Iterator<Item = &str> {
-    headers.iter().flat_map(Carrier::keys)
-}
-
-fn set(headers: &mut Option<HeaderMap>, key: &str, value: String) -> bool {
-    match headers {
-        Some(headers) => headers.set(key, value),
-        None => {
-            let mut new = HeaderMap::new();
-            let set = new.set(key, value);
-            *headers = set.then_some(new);
-            set
-        }
-    }
-}
-
-fn remove(headers: &mut Option<HeaderMap>, key: &str) {
-    if let Some(headers) = headers {
-        headers.remove(key);
-    }
-}
-
 macro_rules! by_its_headers {
-    ($(#[$doc:meta] $message:ty: $($headers:ident).+;)+) => {$(
+    ($(#[$doc:meta] $message:ty: $($headers:ident).+, |$this:ident| $describe:expr;)+) => {$(
         #[$doc]
         impl Carrier for $message {
             fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-                get_all(&self.$($headers).+, key)
+                self.$($headers).+.get_all(key)
             }
 
             fn keys(&self) -> impl Iterator<Item = &str> {
-                keys(&self.$($headers).+)
+                self.$($headers).+.keys()
             }
 
             fn set(&mut self, key: &str, value: String) -> bool {
-                set(&mut self.$($headers).+, key, value)
+                self.$($headers).+.get_or_insert_default().set(key, value)
             }
 
             fn remove(&mut self, key: &str) {
-                remove(&mut self.$($headers).+, key);
+                self.$($headers).+.remove(key);
+            }
+
+            fn describe(&self) -> impl Iterator<Item = KeyValue> {
+                let $this = self;
+                $describe
             }
         }
     )+};
 }
 
 by_its_headers! {
-    /// Its headers.
-    Message: headers;
-    /// Its headers.
-    OutboundMessage: headers;
-    /// The headers of its message.
-    jetstream::Message: message.headers;
-    /// Its headers.
-    jetstream::message::OutboundMessage: headers;
+    /// Its headers. It describes its id, if it has one, and its size.
+    Message: headers, |message| describe(&message.headers, &message.payload);
+    /// Its headers. It describes its id, if it has one, and its size.
+    OutboundMessage: headers, |message| describe(&message.headers, &message.payload);
+    /// The headers of its message. It describes what that does, and how often it was delivered.
+    jetstream::Message: message.headers, |message| message.message.describe().chain(delivery_count(message));
+    /// Its headers. It describes its id, if it has one, and its size.
+    jetstream::message::OutboundMessage: headers, |message| describe(&message.headers, &message.payload);
+}
+
+fn describe(headers: &Option<HeaderMap>, payload: &[u8]) -> impl Iterator<Item = KeyValue> {
+    let id = headers.as_ref().and_then(|headers| headers.get(NATS_MESSAGE_ID));
+    let id = id.map(|id| KeyValue::new(MESSAGING_MESSAGE_ID, id.as_str().to_owned()));
+    let size = i64::try_from(payload.len()).unwrap_or(i64::MAX);
+    id.into_iter().chain([KeyValue::new(MESSAGING_MESSAGE_BODY_SIZE, size)])
+}
+
+fn delivery_count(message: &jetstream::Message) -> Option<KeyValue> {
+    Some(KeyValue::new(conventions::delivery_count("nats"), message.info().ok()?.delivered))
 }

@@ -8,7 +8,15 @@ use ::lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use crate::carrier::{Carrier, NOT_TEXT, same_key};
+use opentelemetry::KeyValue;
+
+use crate::{
+    carrier::{Carrier, NOT_TEXT, same_key},
+    conventions::{
+        self, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
+        MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY, MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG,
+    },
+};
 
 /// Keys of up to 255 bytes; a longer one is refused.
 impl Carrier for FieldTable {
@@ -51,14 +59,14 @@ fn text(value: &AMQPValue) -> Option<&str> {
     }
 }
 
-/// The headers among the properties.
+/// The headers among the properties. They describe the message's id and its correlation id.
 impl Carrier for BasicProperties {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.headers().iter().flat_map(move |headers| headers.get_all(key))
+        self.headers().get_all(key)
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
-        self.headers().iter().flat_map(Carrier::keys)
+        self.headers().keys()
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
@@ -78,9 +86,16 @@ impl Carrier for BasicProperties {
             *self = mem::take(self).with_headers(headers);
         }
     }
+
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        let attribute = |key, value: &Option<ShortString>| Some(KeyValue::new(key, value.as_ref()?.as_str().to_owned()));
+        let id = attribute(MESSAGING_MESSAGE_ID, self.message_id());
+        id.into_iter().chain(attribute(MESSAGING_MESSAGE_CONVERSATION_ID, self.correlation_id()))
+    }
 }
 
-/// The headers of its properties.
+/// The headers of its properties. It describes what they do, its routing key, delivery tag and size, and how often it was
+/// delivered, which only quorum queues count.
 impl Carrier for Delivery {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.properties.get_all(key)
@@ -97,42 +112,63 @@ impl Carrier for Delivery {
     fn remove(&mut self, key: &str) {
         self.properties.remove(key);
     }
-}
 
-/// As its [`Delivery`].
-impl Carrier for BasicGetMessage {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.delivery.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.delivery.keys()
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.delivery.set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.delivery.remove(key);
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        let own = [
+            KeyValue::new(MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY, self.routing_key.as_str().to_owned()),
+            KeyValue::new(MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, signed(self.delivery_tag)),
+            KeyValue::new(MESSAGING_MESSAGE_BODY_SIZE, signed(self.data.len() as u64)),
+        ];
+        let count = counted(self).map(|count| KeyValue::new(conventions::delivery_count("rabbitmq"), signed(count)));
+        self.properties.describe().chain(own).chain(count)
     }
 }
 
-/// As its [`Delivery`].
-impl Carrier for BasicReturnMessage {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.delivery.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.delivery.keys()
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.delivery.set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.delivery.remove(key);
-    }
+/// How often the message was delivered, this time included, if the queue counts.
+fn counted(delivery: &Delivery) -> Option<u64> {
+    let before = match delivery.properties.headers().as_ref()?.inner().get("x-delivery-count")? {
+        AMQPValue::ShortShortInt(count) => u64::try_from(*count),
+        AMQPValue::ShortShortUInt(count) => Ok((*count).into()),
+        AMQPValue::ShortInt(count) => u64::try_from(*count),
+        AMQPValue::ShortUInt(count) => Ok((*count).into()),
+        AMQPValue::LongInt(count) => u64::try_from(*count),
+        AMQPValue::LongUInt(count) => Ok((*count).into()),
+        AMQPValue::LongLongInt(count) => u64::try_from(*count),
+        _ => return None,
+    };
+    Some(before.ok()?.saturating_add(1))
 }
+
+/// The API's integers are signed; no message is that big.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+macro_rules! by_its_delivery {
+    ($($message:ty)+) => {$(
+        /// As its [`Delivery`].
+        impl Carrier for $message {
+            fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+                self.delivery.get_all(key)
+            }
+
+            fn keys(&self) -> impl Iterator<Item = &str> {
+                self.delivery.keys()
+            }
+
+            fn set(&mut self, key: &str, value: String) -> bool {
+                self.delivery.set(key, value)
+            }
+
+            fn remove(&mut self, key: &str) {
+                self.delivery.remove(key);
+            }
+
+            fn describe(&self) -> impl Iterator<Item = KeyValue> {
+                self.delivery.describe()
+            }
+        }
+    )+};
+}
+
+by_its_delivery! { BasicGetMessage BasicReturnMessage }

@@ -12,7 +12,15 @@ use ::rdkafka::{
     util::IntoOpaque,
 };
 
-use crate::carrier::{Carrier, NOT_TEXT, same_key};
+use opentelemetry::KeyValue;
+
+use crate::{
+    carrier::{Carrier, NOT_TEXT, same_key},
+    conventions::{
+        MESSAGING_DESTINATION_PARTITION_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
+        MESSAGING_KAFKA_OFFSET, MESSAGING_MESSAGE_BODY_SIZE,
+    },
+};
 
 /// Keys without NUL; one with it is refused, because rdkafka would cut it there.
 impl Carrier for OwnedHeaders {
@@ -52,17 +60,11 @@ impl Carrier for BorrowedHeaders {
     fn keys(&self) -> impl Iterator<Item = &str> {
         readable(self).map(|header| header.key)
     }
-
-    fn set(&mut self, _key: &str, _value: String) -> bool {
-        false
-    }
-
-    fn remove(&mut self, _key: &str) {}
 }
 
 /// The headers that rdkafka can read: it panics on a key that is not UTF-8, which any producer may send.
 fn readable<H: Headers>(headers: &H) -> impl Iterator<Item = Header<'_, &[u8]>> {
-    // Nothing of it is seen again after the panic.
+    // The panic leaves nothing half done: to read changes nothing.
     (0..headers.count()).filter_map(|at| catch_unwind(AssertUnwindSafe(|| headers.try_get(at))).ok().flatten())
 }
 
@@ -72,7 +74,8 @@ fn values<'a, H: Headers>(headers: &'a H, key: &str) -> impl Iterator<Item = &'a
         .map(|header| header.value.and_then(|value| from_utf8(value).ok()).unwrap_or(NOT_TEXT))
 }
 
-/// Only to be read: what is sent on is a record of its own.
+/// Only to be read, because what is sent on is another record. It describes its partition, offset, key and size, and
+/// whether it is a tombstone.
 impl Carrier for BorrowedMessage<'_> {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.headers().into_iter().flat_map(move |headers| values(headers, key))
@@ -82,14 +85,12 @@ impl Carrier for BorrowedMessage<'_> {
         self.headers().into_iter().flat_map(Carrier::keys)
     }
 
-    fn set(&mut self, _key: &str, _value: String) -> bool {
-        false
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        describe_message(self)
     }
-
-    fn remove(&mut self, _key: &str) {}
 }
 
-/// Its headers.
+/// Its headers. It describes its partition, offset, key and size, and whether it is a tombstone.
 impl Carrier for OwnedMessage {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.headers().into_iter().flat_map(move |headers| values(headers, key))
@@ -101,7 +102,7 @@ impl Carrier for OwnedMessage {
 
     fn set(&mut self, key: &str, value: String) -> bool {
         let mut headers = self.detach_headers();
-        let set = set(&mut headers, key, value);
+        let set = headers.get_or_insert_default().set(key, value);
         put(self, headers);
         set
     }
@@ -109,70 +110,74 @@ impl Carrier for OwnedMessage {
     fn remove(&mut self, key: &str) {
         if Carrier::keys(self).any(|name| same_key(name, key)) {
             let mut headers = self.detach_headers();
-            remove(&mut headers, key);
+            headers.remove(key);
             put(self, headers);
         }
     }
+
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        describe_message(self)
+    }
 }
 
-/// A message takes headers only with itself.
+/// A message takes headers only together with itself.
 fn put(message: &mut OwnedMessage, headers: Option<OwnedHeaders>) {
     let none = OwnedMessage::new(None, None, String::new(), Timestamp::NotAvailable, 0, 0, None);
     *message = mem::replace(message, none).replace_headers(headers);
 }
 
-fn set(headers: &mut Option<OwnedHeaders>, key: &str, value: String) -> bool {
-    match headers {
-        Some(headers) => headers.set(key, value),
-        None => {
-            let mut new = OwnedHeaders::new();
-            let set = new.set(key, value);
-            *headers = set.then_some(new);
-            set
+fn describe_message(message: &impl Message) -> impl Iterator<Item = KeyValue> {
+    // A message that could not be sent has no offset, and is given back with a negative one or none.
+    let sent = (message.partition() >= 0 && message.offset() >= 0).then_some(message);
+    let offset = sent.map(|message| KeyValue::new(MESSAGING_KAFKA_OFFSET, message.offset()));
+    describe(sent.map(Message::partition), message.key(), message.payload()).chain(offset)
+}
+
+fn describe<'a>(
+    partition: Option<i32>,
+    key: Option<&'a [u8]>,
+    payload: Option<&'a [u8]>,
+) -> impl Iterator<Item = KeyValue> + 'a {
+    let partition = partition.map(|id| KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, id.to_string()));
+    let key = key.and_then(|key| from_utf8(key).ok());
+    let key = key.map(|key| KeyValue::new(MESSAGING_KAFKA_MESSAGE_KEY, key.to_owned()));
+    let body = match payload {
+        Some(payload) => {
+            KeyValue::new(MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(payload.len()).unwrap_or(i64::MAX))
         }
-    }
+        None => KeyValue::new(MESSAGING_KAFKA_MESSAGE_TOMBSTONE, true),
+    };
+    partition.into_iter().chain(key).chain([body])
 }
 
-fn remove(headers: &mut Option<OwnedHeaders>, key: &str) {
-    if let Some(headers) = headers {
-        Carrier::remove(headers, key);
-    }
+macro_rules! by_its_headers {
+    ($(($($parameter:tt)*) $record:ty;)+) => {$(
+        /// Its headers. It describes its partition, if it has one, its key and size, and whether it is a tombstone.
+        impl<K: ToBytes + ?Sized, P: ToBytes + ?Sized, $($parameter)*> Carrier for $record {
+            fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+                self.headers.get_all(key)
+            }
+
+            fn keys(&self) -> impl Iterator<Item = &str> {
+                self.headers.keys()
+            }
+
+            fn set(&mut self, key: &str, value: String) -> bool {
+                self.headers.get_or_insert_default().set(key, value)
+            }
+
+            fn remove(&mut self, key: &str) {
+                self.headers.remove(key);
+            }
+
+            fn describe(&self) -> impl Iterator<Item = KeyValue> {
+                describe(self.partition, self.key.map(K::to_bytes), self.payload.map(P::to_bytes))
+            }
+        }
+    )+};
 }
 
-/// Its headers.
-impl<K: ToBytes + ?Sized, P: ToBytes + ?Sized> Carrier for FutureRecord<'_, K, P> {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.headers.iter().flat_map(move |headers| values(headers, key))
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.headers.iter().flat_map(Carrier::keys)
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        set(&mut self.headers, key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        remove(&mut self.headers, key);
-    }
-}
-
-/// Its headers.
-impl<K: ToBytes + ?Sized, P: ToBytes + ?Sized, D: IntoOpaque> Carrier for BaseRecord<'_, K, P, D> {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.headers.iter().flat_map(move |headers| values(headers, key))
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.headers.iter().flat_map(Carrier::keys)
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        set(&mut self.headers, key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        remove(&mut self.headers, key);
-    }
+by_its_headers! {
+    () FutureRecord<'_, K, P>;
+    (D: IntoOpaque) BaseRecord<'_, K, P, D>;
 }
