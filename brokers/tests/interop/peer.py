@@ -1,0 +1,181 @@
+"""One message, sent or received with Python's own instrumentation. Prints what Python knows of it as JSON.
+
+Usage: peer.py CLIENT send|receive ADDRESS DESTINATION
+"""
+
+import asyncio
+import json
+import signal
+import sys
+
+from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+
+BODY = b"two apples"
+
+
+class Spans(SpanExporter):
+    def __init__(self):
+        self.spans = []
+
+    def export(self, spans):
+        for span in spans:
+            parent = span.parent
+            self.spans.append({
+                "name": span.name,
+                "kind": span.kind.name,
+                "trace_id": f"{span.context.trace_id:032x}",
+                "span_id": f"{span.context.span_id:016x}",
+                "parent_id": f"{parent.span_id:016x}" if parent else None,
+                "links": [f"{link.context.trace_id:032x}-{link.context.span_id:016x}" for link in span.links],
+            })
+        return SpanExportResult.SUCCESS
+
+
+SPANS = Spans()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(SPANS))
+trace.set_tracer_provider(provider)
+tracer = trace.get_tracer("peer")
+said = {"received": None}
+
+
+def received(carrier_context=None):
+    """What is current in the handler; or what a message has, of a client that makes nothing current."""
+    span = trace.get_current_span(carrier_context).get_span_context()
+    said["received"] = {
+        "trace_id": f"{span.trace_id:032x}",
+        "span_id": f"{span.span_id:016x}",
+        "flags": f"{span.trace_flags:02x}",
+        "baggage": dict(baggage.get_all(carrier_context)),
+    }
+
+
+def extracted(headers):
+    return propagate.extract({key: value.decode() for key, value in headers or []})
+
+
+def pika_client(role, address, queue):
+    import pika
+    from opentelemetry.instrumentation.pika import PikaInstrumentor
+
+    PikaInstrumentor().instrument()
+    connection = pika.BlockingConnection(pika.URLParameters(address))
+    channel = connection.channel()
+    if role == "send":
+        channel.basic_publish("", queue, BODY)
+    else:
+        def handle(channel, method, properties, body):
+            received()
+            channel.basic_ack(method.delivery_tag)
+            channel.stop_consuming()
+
+        channel.basic_consume(queue, handle)
+        channel.start_consuming()
+    connection.close()
+
+
+def aio_pika_client(role, address, queue):
+    import aio_pika
+    from opentelemetry.instrumentation.aio_pika import AioPikaInstrumentor
+
+    AioPikaInstrumentor().instrument()
+
+    async def main():
+        connection = await aio_pika.connect(address)
+        async with connection:
+            channel = await connection.channel()
+            if role == "send":
+                await channel.default_exchange.publish(aio_pika.Message(BODY), queue)
+            else:
+                done = asyncio.Event()
+
+                async def handle(message):
+                    received()
+                    await message.ack()
+                    done.set()
+
+                await (await channel.get_queue(queue)).consume(handle)
+                await done.wait()
+
+    asyncio.run(main())
+
+
+def confluent_client(role, address, topic):
+    from confluent_kafka import Consumer, Producer, TopicPartition
+    from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
+
+    if role == "send":
+        producer = ConfluentKafkaInstrumentor().instrument_producer(Producer({"bootstrap.servers": address}))
+        producer.produce(topic, key="17", value=BODY, partition=0)
+        producer.flush(60)
+    else:
+        consumer = Consumer({"bootstrap.servers": address, "group.id": "peer", "auto.offset.reset": "earliest"})
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        consumer = ConfluentKafkaInstrumentor().instrument_consumer(consumer)
+        message = None
+        while message is None or message.error():
+            message = consumer.poll(1)
+        received(extracted(message.headers()))
+        consumer.close()
+
+
+def kafka_python_client(role, address, topic):
+    from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+    from opentelemetry.instrumentation.kafka import KafkaInstrumentor
+
+    KafkaInstrumentor().instrument()
+    servers = {"bootstrap_servers": address.split(","), "api_version": (2, 0, 0)}
+    if role == "send":
+        producer = KafkaProducer(**servers)
+        producer.send(topic, key=b"17", value=BODY, partition=0).get(60)
+        producer.close()
+    else:
+        consumer = KafkaConsumer(auto_offset_reset="earliest", **servers)
+        consumer.assign([TopicPartition(topic, 0)])
+        received(extracted(next(consumer).headers))
+        consumer.close()
+
+
+def nats_client(role, address, subject):
+    import nats
+
+    async def main():
+        client = await nats.connect(address)
+        if role == "send":
+            headers = {}
+            propagate.inject(headers)
+            await client.publish(subject, BODY, headers=headers)
+            await client.flush()
+        else:
+            subscription = await client.subscribe(subject)
+            await client.flush()
+            print("ready", flush=True)
+            message = await subscription.next_msg(60)
+            token = context.attach(propagate.extract(message.headers or {}))
+            received()
+            context.detach(token)
+        await client.close()
+
+    asyncio.run(main())
+
+
+CLIENTS = {
+    "pika": pika_client,
+    "aio-pika": aio_pika_client,
+    "confluent-kafka": confluent_client,
+    "kafka-python": kafka_python_client,
+    "nats-py": nats_client,
+}
+
+signal.alarm(120)
+client, role, address, destination = sys.argv[1:]
+if role == "send":
+    context.attach(baggage.set_baggage("tenant", "a;b,c=ü"))
+    with tracer.start_as_current_span("python"):
+        CLIENTS[client](role, address, destination)
+else:
+    CLIENTS[client](role, address, destination)
+said["spans"] = SPANS.spans
+print(json.dumps(said))
