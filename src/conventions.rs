@@ -58,6 +58,12 @@ pub(crate) const PREVIOUS_ATTEMPT: &str = "previous attempt";
 #[cfg(feature = "queue")]
 pub(crate) const TIME_IN_QUEUE: &str = "ctxhop.time_in_queue";
 
+/// The `error.type` of a publish that RabbitMQ did not take, and of one that it could route nowhere.
+#[cfg(feature = "lapin-4")]
+pub(crate) const NACK: &str = "nack";
+#[cfg(feature = "lapin-4")]
+pub(crate) const RETURNED: &str = "returned";
+
 /// The event for headers that are of no use, and what is wrong with them.
 pub(crate) const CONTEXT_REJECTED: &str = "ctxhop.context_rejected";
 pub(crate) const REASON: &str = "ctxhop.reason";

@@ -37,16 +37,13 @@ impl Kafka {
         self.config().create().expect("a producer")
     }
 
-    /// A consumer of a topic from its beginning, in a group of its own. Its partition is assigned: to subscribe takes three seconds.
+    /// A consumer of a topic from its beginning, in a group of its own, which stores no offsets by itself.
+    ///
+    /// It is assigned the partition, because to subscribe takes three seconds.
     pub fn consumer(&self, topic: &str) -> StreamConsumer {
-        let consumer: StreamConsumer = self
-            .config()
-            .set("group.id", topic)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "earliest")
-            .create()
-            .expect("a consumer");
+        let mut config = self.config();
+        config.set("group.id", topic).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+        let consumer: StreamConsumer = config.create().expect("a consumer");
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_offset(topic, 0, Offset::Beginning).expect("an offset");
         consumer.assign(&partitions).expect("a partition");

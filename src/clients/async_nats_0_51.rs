@@ -1,13 +1,19 @@
 #![doc = include_str!("async_nats_0_51.md")]
 
+use std::mem;
+
 use ::async_nats::{
-    HeaderMap, HeaderName, HeaderValue, Message, header::NATS_MESSAGE_ID, jetstream, message::OutboundMessage,
+    Error, HeaderMap, HeaderName, HeaderValue, Message,
+    header::NATS_MESSAGE_ID,
+    jetstream::{self, AckKind},
+    message::OutboundMessage,
 };
 use opentelemetry::KeyValue;
 
 use crate::{
     carrier::{Carrier, same_key},
     conventions::{self, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_ID},
+    messaging::{Delivered, Destination},
 };
 
 /// Values of one name keep their order, names do not.
@@ -94,5 +100,48 @@ fn describe(headers: &Option<HeaderMap>, payload: &[u8]) -> impl Iterator<Item =
 }
 
 fn delivery_count(message: &jetstream::Message) -> Option<KeyValue> {
-    Some(KeyValue::new(conventions::delivery_count("nats"), message.info().ok()?.delivered))
+    let count = message.info().ok()?.delivered;
+    Some(KeyValue::new(conventions::delivery_count("nats"), count))
+}
+
+/// `ack` is an acknowledgement, `retry` is a negative one, `reject` is a termination. Each waits until the server confirms
+/// it, because it is lost else when the connection is; work on several messages at once, so that they do not wait for each
+/// other.
+///
+/// The handler takes the message itself, so that it can say that it is still at work: `message.ack_with(AckKind::Progress)`.
+impl Delivered for jetstream::Message {
+    type Message = Self;
+    type Error = Error;
+
+    /// The subject and where to reply stay here as well.
+    fn message(&mut self) -> Self {
+        let message = Message {
+            headers: self.message.headers.take(),
+            payload: mem::take(&mut self.message.payload),
+            ..self.message.clone()
+        };
+        Self { message, context: self.context.clone() }
+    }
+
+    fn delivery_count(&self) -> Option<u64> {
+        u64::try_from(self.info().ok()?.delivered).ok()
+    }
+
+    /// By its subject, where the consumer's is another: a wildcard, the name of a stream.
+    fn destination(&self, consumer: &Destination) -> Destination {
+        let subject = self.message.subject.as_str();
+        if subject == consumer.name() { consumer.clone() } else { consumer.at(subject) }
+    }
+
+    async fn ack(self) -> Result<(), Error> {
+        self.double_ack().await
+    }
+
+    async fn retry(self) -> Result<(), Error> {
+        self.double_ack_with(AckKind::Nak(None)).await
+    }
+
+    async fn reject(self) -> Result<(), Error> {
+        self.double_ack_with(AckKind::Term).await
+    }
 }

@@ -1,10 +1,11 @@
 #![doc = include_str!("lapin_4.md")]
 
-use std::{mem, str::from_utf8};
+use std::{error::Error, fmt, mem, str::from_utf8};
 
 use ::lapin::{
-    BasicProperties,
+    Acker, BasicProperties, Confirmation,
     message::{BasicGetMessage, BasicReturnMessage, Delivery},
+    options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
 
@@ -14,8 +15,9 @@ use crate::{
     carrier::{Carrier, NOT_TEXT, same_key},
     conventions::{
         self, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
-        MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY, MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG,
+        MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY, MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, NACK, RETURNED,
     },
+    messaging::{Delivered, Destination, Failure, Report, rabbitmq_name},
 };
 
 /// Keys of up to 255 bytes; a longer one is refused.
@@ -88,7 +90,8 @@ impl Carrier for BasicProperties {
     }
 
     fn describe(&self) -> impl Iterator<Item = KeyValue> {
-        let attribute = |key, value: &Option<ShortString>| Some(KeyValue::new(key, value.as_ref()?.as_str().to_owned()));
+        let attribute =
+            |key, value: &Option<ShortString>| Some(KeyValue::new(key, value.as_ref()?.as_str().to_owned()));
         let id = attribute(MESSAGING_MESSAGE_ID, self.message_id());
         id.into_iter().chain(attribute(MESSAGING_MESSAGE_CONVERSATION_ID, self.correlation_id()))
     }
@@ -172,3 +175,97 @@ macro_rules! by_its_delivery {
 }
 
 by_its_delivery! { BasicGetMessage BasicReturnMessage }
+
+/// Tells an operation what the confirmation of its publish says, by [`on_ok`](crate::messaging::Operation::on_ok): lapin
+/// returns an `Ok` also for a message that the broker did not take, or could route nowhere.
+///
+/// # Examples
+///
+/// See the [module](self).
+pub fn confirmed(confirmation: &Confirmation, report: &mut Report<'_>) {
+    match confirmation {
+        Confirmation::Nack(_) => report.fail(Failure::new(NACK, "the broker did not take the message")),
+        Confirmation::Ack(Some(returned)) => {
+            report.fail(Failure::new(RETURNED, format!("{} {}", returned.reply_code, returned.reply_text)));
+        }
+        Confirmation::Ack(None) | Confirmation::NotRequested => {}
+    }
+}
+
+/// `ack` is a `basic.ack`, `retry` a `basic.nack` that puts the message back into the queue, `reject` a `basic.reject`, by
+/// which it goes to the queue's dead letters, or is dropped if the queue has none.
+///
+/// The handler takes the delivery itself. It can settle the delivery, too; then the loop's settlement is
+/// [`SettleError::Refused`].
+impl Delivered for Delivery {
+    type Message = Self;
+    type Error = SettleError;
+
+    /// The acker stays here as well.
+    fn message(&mut self) -> Self {
+        let nothing = || ShortString::from("");
+        let mut settled = Self::mock(self.delivery_tag, nothing(), nothing(), self.redelivered, Vec::new());
+        settled.acker = self.acker.clone();
+        mem::replace(self, settled)
+    }
+
+    /// A quorum queue counts. Other queues tell only whether this is the first time.
+    fn delivery_count(&self) -> Option<u64> {
+        counted(self).or(Some(if self.redelivered { 2 } else { 1 }))
+    }
+
+    /// By its exchange and its routing key, if they do not say what the queue's name does.
+    fn destination(&self, consumer: &Destination) -> Destination {
+        let name = rabbitmq_name(self.exchange.as_str(), self.routing_key.as_str(), consumer.name());
+        if name == consumer.name() { consumer.clone() } else { consumer.at(name) }
+    }
+
+    async fn ack(self) -> Result<(), SettleError> {
+        settled(self.acker, async |acker| acker.ack(BasicAckOptions::default()).await).await
+    }
+
+    async fn retry(self) -> Result<(), SettleError> {
+        let requeue = BasicNackOptions { requeue: true, ..Default::default() };
+        settled(self.acker, async |acker| acker.nack(requeue).await).await
+    }
+
+    async fn reject(self) -> Result<(), SettleError> {
+        settled(self.acker, async |acker| acker.reject(BasicRejectOptions::default()).await).await
+    }
+}
+
+async fn settled(acker: Acker, settle: impl AsyncFnOnce(&Acker) -> ::lapin::Result<bool>) -> Result<(), SettleError> {
+    match settle(&acker).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(SettleError::Refused),
+        Err(error) => Err(SettleError::Failed(error)),
+    }
+}
+
+/// A delivery could not be settled. RabbitMQ delivers the message again, unless it was settled before.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The connection or the channel has failed.
+    Failed(::lapin::Error),
+    /// The delivery was settled before, or its channel is closed. lapin says so by an `Ok(false)`.
+    Refused,
+}
+
+impl fmt::Display for SettleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::Refused => f.write_str("the delivery was settled before, or its channel is closed"),
+        }
+    }
+}
+
+impl Error for SettleError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Refused => None,
+        }
+    }
+}

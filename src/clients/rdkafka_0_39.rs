@@ -1,17 +1,25 @@
 #![doc = include_str!("rdkafka_0_39.md")]
 
 use std::{
-    mem,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     str::from_utf8,
+    time::Duration,
 };
 
 use ::rdkafka::{
-    message::{BorrowedHeaders, BorrowedMessage, Header, Headers, Message, OwnedHeaders, OwnedMessage, Timestamp, ToBytes},
-    producer::{BaseRecord, FutureRecord},
+    Offset,
+    consumer::{Consumer, ConsumerContext, StreamConsumer},
+    error::{KafkaError, KafkaResult},
+    message::{
+        BorrowedHeaders, BorrowedMessage, Header, Headers, Message, OwnedHeaders, OwnedMessage, Timestamp, ToBytes,
+    },
+    producer::{BaseRecord, FutureRecord, future_producer::Delivery},
     util::IntoOpaque,
 };
 
+use futures_core::Stream;
+use futures_util::stream::StreamExt;
 use opentelemetry::KeyValue;
 
 use crate::{
@@ -20,6 +28,7 @@ use crate::{
         MESSAGING_DESTINATION_PARTITION_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
         MESSAGING_KAFKA_OFFSET, MESSAGING_MESSAGE_BODY_SIZE,
     },
+    messaging::{Delivered, Destination, Report},
 };
 
 /// Keys without NUL; one with it is refused, because rdkafka would cut it there.
@@ -142,9 +151,7 @@ fn describe<'a>(
     let key = key.and_then(|key| from_utf8(key).ok());
     let key = key.map(|key| KeyValue::new(MESSAGING_KAFKA_MESSAGE_KEY, key.to_owned()));
     let body = match payload {
-        Some(payload) => {
-            KeyValue::new(MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(payload.len()).unwrap_or(i64::MAX))
-        }
+        Some(payload) => KeyValue::new(MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(payload.len()).unwrap_or(i64::MAX)),
         None => KeyValue::new(MESSAGING_KAFKA_MESSAGE_TOMBSTONE, true),
     };
     partition.into_iter().chain(key).chain([body])
@@ -181,3 +188,102 @@ by_its_headers! {
     () FutureRecord<'_, K, P>;
     (D: IntoOpaque) BaseRecord<'_, K, P, D>;
 }
+
+/// Tells an operation where its record went, by [`on_ok`](crate::messaging::Operation::on_ok): partition and offset are
+/// known only when the send returns.
+///
+/// # Examples
+///
+/// See the [module](self).
+pub fn delivered(delivery: &Delivery, report: &mut Report<'_>) {
+    report.partition(delivery.partition.to_string());
+    report.attribute(MESSAGING_KAFKA_OFFSET, delivery.offset);
+}
+
+/// The records of a consumer, for [`try_process_each`](Destination::try_process_each): each with its consumer, which
+/// settles it.
+///
+/// # Errors
+///
+/// The stream's, which goes on after them.
+pub fn records<C, R>(consumer: &StreamConsumer<C, R>) -> impl Stream<Item = KafkaResult<Consumed<'_, C, R>>>
+where
+    C: ConsumerContext + 'static,
+{
+    consumer.stream().map(move |message| Ok(Consumed { consumer, message: message? }))
+}
+
+/// A record and the consumer that it comes from. As a carrier it is the record.
+///
+/// Kafka has no settlement of one record: a consumer group has an offset in each partition, and what is before it is done.
+/// So `ack` and `reject` store the offset after the record, which rdkafka commits from time to time. Set
+/// `enable.auto.offset.store` to `false`, or rdkafka stores it itself before the record is processed.
+/// `retry` seeks back to the record: it is delivered again, and all after it. Kafka has no dead letters; to keep a record
+/// that is rejected, have the handler produce it to a topic of its own, and succeed.
+///
+/// A record that is acknowledged acknowledges those before it. So work on one record of a partition at a time, which is a
+/// [`Policy`](crate::messaging::Policy)'s default; to work on more at once, have a loop for each partition.
+pub struct Consumed<'c, C, R>
+where
+    C: ConsumerContext + 'static,
+{
+    consumer: &'c StreamConsumer<C, R>,
+    message: BorrowedMessage<'c>,
+}
+
+impl<C: ConsumerContext, R> fmt::Debug for Consumed<'_, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumed")
+            .field("topic", &self.message.topic())
+            .field("partition", &self.message.partition())
+            .field("offset", &self.message.offset())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: ConsumerContext, R> Carrier for Consumed<'_, C, R> {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.message.get_all(key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        Carrier::keys(&self.message)
+    }
+
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        self.message.describe()
+    }
+}
+
+/// The handler takes a copy, because a record that is lent keeps the consumer's buffer, and cannot go to another task.
+impl<C: ConsumerContext, R> Delivered for Consumed<'_, C, R> {
+    type Message = OwnedMessage;
+    type Error = KafkaError;
+
+    fn message(&mut self) -> OwnedMessage {
+        self.message.detach()
+    }
+
+    /// By its topic, where the consumer's name is another: a pattern.
+    fn destination(&self, consumer: &Destination) -> Destination {
+        let topic = self.message.topic();
+        if topic == consumer.name() { consumer.clone() } else { consumer.at(topic) }
+    }
+
+    async fn ack(self) -> KafkaResult<()> {
+        self.consumer.store_offset_from_message(&self.message)
+    }
+
+    async fn retry(self) -> KafkaResult<()> {
+        let offset = Offset::Offset(self.message.offset());
+        // It asks no broker: it waits for the client's own thread, so that no later record comes in between.
+        self.consumer.seek(self.message.topic(), self.message.partition(), offset, LOCAL)
+    }
+
+    async fn reject(self) -> KafkaResult<()> {
+        self.ack().await
+    }
+}
+
+/// How long to wait for the client's own thread.
+const LOCAL: Duration = Duration::from_secs(10);

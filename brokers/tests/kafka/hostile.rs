@@ -1,6 +1,10 @@
 //! A producer that means harm.
 
-use std::{ffi::c_char, panic::{AssertUnwindSafe, catch_unwind}, ptr};
+use std::{
+    ffi::c_char,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+};
 
 use ctxhop::carrier::Carrier;
 use ctxhop_brokers::{kafka::Kafka, rig::Rig};

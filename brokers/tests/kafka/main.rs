@@ -3,6 +3,7 @@
 mod headers;
 mod hostile;
 mod records;
+mod settling;
 
 use std::time::Duration;
 

@@ -25,11 +25,20 @@ impl Broker {
     }
 
     pub(crate) async fn with_arguments(queue: &str, arguments: FieldTable) -> Self {
-        let connection =
-            Connection::connect(&RabbitMq::shared().uri(), ConnectionProperties::default()).await.unwrap();
+        Self::declared(queue, QueueDeclareOptions::default(), arguments).await
+    }
+
+    /// A queue that outlives the server.
+    pub(crate) async fn durable(queue: &str, arguments: FieldTable) -> Self {
+        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+        Self::declared(queue, durable, arguments).await
+    }
+
+    async fn declared(queue: &str, options: QueueDeclareOptions, arguments: FieldTable) -> Self {
+        let connection = Connection::connect(&RabbitMq::shared().uri(), ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        channel.queue_declare(queue.into(), QueueDeclareOptions::default(), arguments).await.unwrap();
+        channel.queue_declare(queue.into(), options, arguments).await.unwrap();
         Self { connection, channel, queue: queue.to_owned() }
     }
 

@@ -1,6 +1,9 @@
 //! What RabbitMQ makes of headers.
 
-use ctxhop::{Snapshot, carrier::{self, Carrier}};
+use ctxhop::{
+    Snapshot,
+    carrier::{self, Carrier},
+};
 use ctxhop_brokers::rig::{Rig, propagator};
 use lapin::{
     BasicProperties, ExchangeKind,
@@ -80,17 +83,27 @@ async fn a_topic_exchange_and_basic_get() {
     let (rig, broker) = (Rig::new(), Broker::new("headers.topic").await);
     let (exchange, key) = ("headers.events", "order.created.eu");
     let declare = ExchangeDeclareOptions::default();
-    broker.channel.exchange_declare(exchange.into(), ExchangeKind::Topic, declare, FieldTable::default()).await.unwrap();
+    broker
+        .channel
+        .exchange_declare(exchange.into(), ExchangeKind::Topic, declare, FieldTable::default())
+        .await
+        .unwrap();
     let queue = broker.queue.as_str();
     let bind = QueueBindOptions::default();
-    broker.channel.queue_bind(queue.into(), exchange.into(), "order.#".into(), bind, FieldTable::default()).await.unwrap();
+    broker
+        .channel
+        .queue_bind(queue.into(), exchange.into(), "order.#".into(), bind, FieldTable::default())
+        .await
+        .unwrap();
 
     let mut properties = BasicProperties::default();
     let events = rig.destination("rabbitmq", exchange);
     let send = events.send(&mut properties);
     let options = BasicPublishOptions::default();
     let confirmation = send
-        .run_async(async || broker.channel.basic_publish(exchange.into(), key.into(), options, b"7", properties).await?.await)
+        .run_async(async || {
+            broker.channel.basic_publish(exchange.into(), key.into(), options, b"7", properties).await?.await
+        })
         .await
         .unwrap();
     assert!(confirmation.is_ack());

@@ -2,6 +2,8 @@
 
 mod broker;
 mod headers;
+mod same;
+mod settling;
 
 use std::time::Duration;
 
