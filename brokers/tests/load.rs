@@ -155,7 +155,10 @@ impl Shop {
             let done = Box::pin(async move { progress.wait_for(|handled| *handled == MESSAGES).await.is_ok() });
             let policy = Policy::within(STEP).at_once(16);
             // An error is that of a connection that is lost.
-            self.orders.try_process_each(deliveries.take_until(done), |delivery| self.handle(delivery), policy).await.ok();
+            self.orders
+                .try_process_each(deliveries.take_until(done), |delivery| self.handle(delivery), policy)
+                .await
+                .ok();
         }
     }
 

@@ -1,7 +1,8 @@
-//! The messages of client libraries as [carriers](crate::carrier::Carrier), a module for each library and major version.
+//! Client libraries of brokers: a module for each library and major version.
 //!
-//! Nothing is wrapped: the calls and types stay the library's own. What a module says of its library is what to know
-//! before tracing with it.
+//! The library's messages are [carriers](crate::carrier::Carrier) that describe themselves, and what it delivers is
+//! [`Delivered`](crate::messaging::Delivered), so that one consumer loop serves all of them. No client is wrapped: you call
+//! the library, and its types stay yours. Each module says what to know of its library.
 //!
 //! | feature | broker | library | its minimum Rust |
 //! |---|---|---|---|
