@@ -7,6 +7,8 @@ use rdkafka::{
     producer::{DefaultProducerContext, FutureProducer},
 };
 
+const BROKERS: i32 = 3;
+
 /// Three brokers, and topics of one partition.
 pub struct Kafka(MockCluster<'static, DefaultProducerContext>);
 
@@ -18,7 +20,7 @@ impl Kafka {
     /// If they do not start.
     #[expect(clippy::new_without_default, reason = "it starts servers")]
     pub fn new() -> Self {
-        Self(MockCluster::new(3).expect("a mock cluster"))
+        Self(MockCluster::new(BROKERS).expect("a mock cluster"))
     }
 
     /// What clients connect to.
@@ -28,7 +30,7 @@ impl Kafka {
 
     /// Creates a topic of one partition, on all brokers. One that nobody creates has four.
     pub fn create_topic(&self, topic: &str) {
-        self.0.create_topic(topic, 1, 3).expect("a topic");
+        self.0.create_topic(topic, 1, BROKERS).expect("a topic");
     }
 
     /// A producer that waits for all replicas, and its topic.
@@ -48,6 +50,20 @@ impl Kafka {
         partitions.add_partition_offset(topic, 0, Offset::Beginning).expect("an offset");
         consumer.assign(&partitions).expect("a partition");
         consumer
+    }
+
+    /// Takes all brokers down.
+    pub fn down(&self) {
+        for broker in 1..=BROKERS {
+            self.0.broker_down(broker).expect("a broker");
+        }
+    }
+
+    /// Brings all brokers up again.
+    pub fn up(&self) {
+        for broker in 1..=BROKERS {
+            self.0.broker_up(broker).expect("a broker");
+        }
     }
 
     /// To make a client of.

@@ -109,3 +109,27 @@ pub(crate) fn greeting<const N: usize>(port: u16, hello: &[u8]) -> Option<[u8; N
     stream.read_exact(&mut answer).ok()?;
     Some(answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "is not installed: apt-get install --yes some-server")]
+    fn a_server_that_is_missing_fails_the_test() {
+        let scratch = Scratch::new("missing");
+        Server::start(Command::new("/nowhere/some-server"), "some-server", &scratch.path().join("log"));
+    }
+
+    #[test]
+    fn a_server_ends_with_its_handle() {
+        let scratch = Scratch::new("ends");
+        let mut command = Command::new("sleep");
+        command.arg("1000");
+        let server = Server::start(command, "coreutils", &scratch.path().join("log"));
+        let process = PathBuf::from(format!("/proc/{}", server.child.id()));
+        assert!(process.exists());
+        drop(server);
+        assert!(!process.exists());
+    }
+}

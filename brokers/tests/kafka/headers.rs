@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use rdkafka::{
     Message,
     message::{Header, OwnedHeaders},
-    producer::FutureRecord,
+    producer::{FutureProducer, FutureRecord},
 };
 
 use crate::{LIMIT, deliver, next};
@@ -92,7 +92,7 @@ async fn a_record_that_is_sent_again_has_one_traceparent() {
     let (rig, kafka) = (Rig::new(), Kafka::new());
     let orders = rig.destination("kafka", "orders");
     let producer = kafka.producer("orders");
-    let mean = kafka.config().set("message.max.bytes", "1000").create::<rdkafka::producer::FutureProducer>().unwrap();
+    let mean = kafka.config().set("message.max.bytes", "1000").create::<FutureProducer>().unwrap();
     let body = "apples ".repeat(1000);
     let mut record = FutureRecord::<str, str>::to("orders").payload(&body);
     let mut refused = None;
@@ -123,4 +123,39 @@ async fn a_record_that_is_sent_again_has_one_traceparent() {
          send orders [producer] ERROR: Message production error: MessageSizeTooLarge (Broker: Message size too large)\n\
          └─ process orders [consumer] ~> send orders"
     );
+}
+
+#[tokio::test]
+async fn a_record_that_found_no_broker_goes_on_when_there_is_one() {
+    let (rig, kafka) = (Rig::new(), Kafka::new());
+    let orders = rig.destination("kafka", "orders");
+    let producer = kafka.producer("orders");
+    let hasty = kafka.config().set("message.timeout.ms", "300").create::<FutureProducer>().unwrap();
+    kafka.down();
+    let mut record = FutureRecord::<str, str>::to("orders").payload("two apples");
+    let send = orders.send(&mut record);
+    let mut unsent = None;
+    let outcome = send
+        .run_async(async || {
+            hasty.send(record, LIMIT).await.map_err(|(error, message)| {
+                unsent = Some(message);
+                error
+            })
+        })
+        .await;
+    outcome.unwrap_err();
+
+    kafka.up();
+    let mut record = FutureRecord::<str, str>::to("orders").payload("two apples");
+    record.headers = unsent.expect("the message").detach_headers();
+    orders.send(&mut record).run_async(|| deliver(&producer, record)).await.unwrap();
+    let consumer = kafka.consumer("orders");
+    orders.process(&next(&consumer).await).run(|| ());
+    // The trace of the first attempt goes on, and the second attempt links to it.
+    let tree = rig.tree();
+    let first = tree.find("process orders").unwrap().span().parent_span_id;
+    let sends: Vec<_> = tree.find_all("send orders").collect();
+    assert_eq!(sends.len(), 2, "{tree}");
+    let again = sends.iter().find(|send| !send.span().links.is_empty()).unwrap();
+    assert_eq!(again.span().links[0].span_context.span_id(), first, "{tree}");
 }

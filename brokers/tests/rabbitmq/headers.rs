@@ -3,6 +3,7 @@
 use ctxhop::{
     Snapshot,
     carrier::{self, Carrier},
+    messaging::Policy,
 };
 use ctxhop_brokers::rig::{Rig, propagator};
 use lapin::{
@@ -12,7 +13,10 @@ use lapin::{
 };
 use opentelemetry::{Context, KeyValue, baggage::BaggageExt};
 
-use crate::broker::{Broker, next};
+use crate::{
+    LIMIT,
+    broker::{Broker, next},
+};
 
 /// All that a table may have, besides a context.
 fn every_type() -> FieldTable {
@@ -108,8 +112,14 @@ async fn a_topic_exchange_and_basic_get() {
         .unwrap();
     assert!(confirmation.is_ack());
     let message = broker.channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap().unwrap();
-    events.process(&message).run(|| ());
-    assert_eq!(message.routing_key.as_str(), key);
+    let received = rig.destination("rabbitmq", queue);
+    let one = futures::stream::iter([message.delivery]);
+    received.process_each(one, async |_| Ok::<_, lapin::Error>(()), Policy::within(LIMIT)).await;
+    rig.tree().assert_single_trace();
+    // The span is named after the queue, of which there are few, and says the rest in the conventions' way.
+    let process = rig.recorder.spans().into_iter().find(|span| span.name == "process headers.topic").unwrap();
+    let name = process.attributes.iter().find(|attribute| attribute.key.as_str() == "messaging.destination.name");
+    assert_eq!(name.unwrap().value.as_str(), "headers.events:order.created.eu:headers.topic");
 }
 
 #[tokio::test]
