@@ -43,7 +43,7 @@ impl Nats {
         let log = self.scratch.path().join("server.log");
         let mut command = Command::new("nats-server");
         command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"]).arg(data);
-        let mut server = Server::start(command, "nats-server", &log);
+        let mut server = Server::start(command, "nats-server", &self.scratch, &log);
         let port = self.port;
         server.wait_until(|| greeting(port, b"") == Some(*b"INFO"), &log);
         self.server = Some(server);

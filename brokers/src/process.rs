@@ -43,7 +43,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A server process. It is killed with it, and when this process ends, in whatever way.
+/// A server process. It is killed with its handle, and when this process ends, in whatever way; then its folder is removed as well.
 pub(crate) struct Server {
     child: Child,
     watchdog: Child,
@@ -52,8 +52,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, with what it says in the file `log`.
-    pub(crate) fn start(mut command: Command, package: &str, log: &Path) -> Self {
+    /// Starts it. What it says is in the file `log`, which is in its folder.
+    pub(crate) fn start(mut command: Command, package: &str, scratch: &Scratch, log: &Path) -> Self {
         let output = fs::File::options().create(true).append(true).open(log).expect("the server's log");
         let errors = output.try_clone().expect("the server's log, again");
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
@@ -65,7 +65,8 @@ impl Server {
         });
         // Statics are not dropped, and a test that is killed drops nothing at all.
         let mut watchdog = Command::new("sh")
-            .args(["-c", "cat >/dev/null; kill -9 $0", &child.id().to_string()])
+            .args(["-c", "cat >/dev/null; kill -9 $0; rm -rf \"$1\"", &child.id().to_string()])
+            .arg(&scratch.0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -118,7 +119,7 @@ mod tests {
     #[should_panic(expected = "is not installed: apt-get install --yes some-server")]
     fn a_server_that_is_missing_fails_the_test() {
         let scratch = Scratch::new("missing");
-        Server::start(Command::new("/nowhere/some-server"), "some-server", &scratch.path().join("log"));
+        Server::start(Command::new("/nowhere/some-server"), "some-server", &scratch, &scratch.path().join("log"));
     }
 
     #[test]
@@ -126,7 +127,7 @@ mod tests {
         let scratch = Scratch::new("ends");
         let mut command = Command::new("sleep");
         command.arg("1000");
-        let server = Server::start(command, "coreutils", &scratch.path().join("log"));
+        let server = Server::start(command, "coreutils", &scratch, &scratch.path().join("log"));
         let process = PathBuf::from(format!("/proc/{}", server.child.id()));
         assert!(process.exists());
         drop(server);

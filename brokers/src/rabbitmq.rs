@@ -43,7 +43,7 @@ impl RabbitMq {
         fs::write(scratch.path().join("enabled_plugins"), "[].").expect("the server's plugins");
         let mut epmd = Command::new("epmd");
         epmd.args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1", "-relaxed_command_check"]);
-        let _epmd = Server::start(epmd, "rabbitmq-server", &scratch.path().join("epmd.log"));
+        let _epmd = Server::start(epmd, "rabbitmq-server", &scratch, &scratch.path().join("epmd.log"));
         let mut this = Self { server: None, _epmd, port, distribution_port, epmd_port, scratch };
         this.boot();
         this
@@ -88,7 +88,7 @@ impl RabbitMq {
                 "-kernel inet_dist_use_interface {127,0,0,1} -noinput -start_epmd false",
             );
         let log = self.log();
-        let mut server = Server::start(command, "rabbitmq-server", &log);
+        let mut server = Server::start(command, "rabbitmq-server", &self.scratch, &log);
         // It answers the header of the protocol by a method, which is a frame of type 1.
         let port = self.port;
         server.wait_until(|| greeting(port, b"AMQP\0\0\x09\x01") == Some([1]), &log);
