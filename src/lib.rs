@@ -6,6 +6,7 @@ mod bound;
 mod conventions;
 mod hop;
 mod snapshot;
+mod trail;
 #[cfg(any(feature = "messaging", feature = "tower"))]
 mod trust;
 
@@ -28,6 +29,9 @@ pub mod propagation;
 pub mod queue;
 #[cfg(feature = "rayon")]
 pub mod rayon;
+#[cfg(feature = "strict")]
+#[cfg_attr(docsrs, doc(cfg(feature = "strict")))]
+pub mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod thread;

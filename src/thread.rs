@@ -71,7 +71,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    std::thread::spawn(job(context, f))
+    std::thread::spawn(job("thread::spawn", context, f))
 }
 
 /// [`std::thread::spawn`], with an empty context: the thread sees nothing of the request that started it, and keeps none
@@ -219,7 +219,7 @@ impl BuilderExt for Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.spawn(job(context, f))
+        self.spawn(job("thread::Builder::spawn", context, f))
     }
 
     fn spawn_scoped_with_context<'scope, 'env, S, F, T>(
@@ -233,7 +233,7 @@ impl BuilderExt for Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn_scoped(scope, job(context, f))
+        self.spawn_scoped(scope, job("thread::Builder::spawn_scoped", context, f))
     }
 }
 
@@ -289,6 +289,6 @@ impl<'scope> ScopeExt<'scope> for Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        self.spawn(job(context, f))
+        self.spawn(job("thread::Scope::spawn", context, f))
     }
 }

@@ -166,6 +166,8 @@ async fn produce(publisher: Publisher<u64>, producer: u64) {
 
 #[test]
 fn nothing_is_lost_or_done_twice_or_in_a_strangers_trace() {
+    #[cfg(feature = "strict")]
+    let strict = ctxhop::strict::install(ctxhop::strict::Config::new());
     std::panic::set_hook(Box::new(|_| ()));
     let destination = Destination::in_memory("soak")
         .with_tracer_provider(&SdkTracerProvider::builder().build())
@@ -208,4 +210,6 @@ fn nothing_is_lost_or_done_twice_or_in_a_strangers_trace() {
     }
     assert!(consumer.is_empty() && consumer.is_closed());
     assert_eq!(consumer.try_recv().unwrap_err(), queue::TryRecvError::Closed);
+    #[cfg(feature = "strict")]
+    strict.assert_clean();
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --example notifications                # one trace, from the batch to every delivery
 //! cargo run --example notifications -- --broken    # the same without ctxhop: hundreds of them
+//! cargo run --example notifications --features strict -- --broken --strict    # and the lines that lost them
 //! ```
 //!
 //! Start reading in `pipeline.rs`; `hops.rs` has each hop with the context and without.
@@ -57,6 +58,10 @@ struct Args {
     #[arg(long)]
     broken: bool,
 
+    /// Print what strict mode finds, too: the lines that lost the trace (build with `--features strict`)
+    #[arg(long)]
+    strict: bool,
+
     /// Keep and draw the spans of the first N notifications (1 to 100000); traces are counted over all
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     keep: u32,
@@ -68,6 +73,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.strict && cfg!(not(feature = "strict")) {
+        complain(format_args!("--strict takes a build with `--features strict`"));
+        return ExitCode::from(2);
+    }
     let opened = open(args.file.as_deref())
         .and_then(|reader| Ok((Lines::new(reader), args.out.as_deref().map(Receipts::create).transpose()?)));
     let (lines, receipts) = match opened {
@@ -85,7 +94,7 @@ fn main() -> ExitCode {
         }
     };
 
-    let telemetry = Telemetry::install(args.keep);
+    let telemetry = Telemetry::install(args.keep, args.strict);
     let run = if args.broken { pipeline::run::<Bare> } else { pipeline::run::<Carried> };
     let summary = run(&runtime, lines, receipts);
     telemetry.finish();
@@ -95,6 +104,10 @@ fn main() -> ExitCode {
     }
     // Nobody may be there to read it: `notifications | head`.
     let _ = io::stdout().write_all(report(&args, &telemetry, &summary).as_bytes());
+    #[cfg(feature = "strict")]
+    if let Some(strict) = telemetry.strict {
+        let _ = writeln!(io::stdout(), "\n{}", strict.report());
+    }
     if summary.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

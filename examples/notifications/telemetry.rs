@@ -35,11 +35,15 @@ const OTLP_ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER
 pub(crate) struct Telemetry {
     pub(crate) recorder: TraceRecorder,
     pub(crate) sampler: KeepFirst,
+    #[cfg(feature = "strict")]
+    pub(crate) strict: Option<ctxhop::strict::Strict>,
 }
 
 impl Telemetry {
-    /// Installs the global tracer provider, which keeps the spans of the first `keep` notifications.
-    pub(crate) fn install(keep: u32) -> Self {
+    /// Installs the global tracer provider, which keeps the spans of the first `keep` notifications; and strict mode, if asked
+    /// to.
+    #[cfg_attr(not(feature = "strict"), expect(unused_variables, reason = "main has refused it"))]
+    pub(crate) fn install(keep: u32, strict: bool) -> Self {
         let sampler = KeepFirst { keep, seen: Arc::default() };
         let mut provider = SdkTracerProvider::builder()
             .with_sampler(sampler.clone())
@@ -50,9 +54,20 @@ impl Telemetry {
                 Err(error) => complain(format_args!("no export over OTLP: {error}")),
             }
         }
+        #[cfg(feature = "strict")]
+        let strict = strict.then(|| ctxhop::strict::install(ctxhop::strict::Config::new()));
+        #[cfg(feature = "strict")]
+        if let Some(strict) = strict {
+            provider = provider.with_span_processor(strict.processor());
+        }
         let recorder = TraceRecorder::with_provider(provider);
         recorder.install_global();
-        Self { recorder, sampler }
+        Self {
+            recorder,
+            sampler,
+            #[cfg(feature = "strict")]
+            strict,
+        }
     }
 
     /// Exports what is not exported yet.

@@ -58,6 +58,7 @@ pub trait Propagate: Sized {
     /// assert_eq!(task.await.unwrap(), Some("request 7"));
     /// # });
     /// ```
+    #[track_caller]
     fn with_current_context(self) -> WithContext<Self> {
         self.with_context(Context::capture())
     }
@@ -76,14 +77,16 @@ pub trait Propagate: Sized {
     /// let squares = (0..3).map(|n| n * Context::current().get::<i32>().unwrap());
     /// assert_eq!(squares.with_context(cx).collect::<Vec<_>>(), [0, 7, 14]);
     /// ```
+    #[track_caller]
     fn with_context<S: Snapshot>(self, context: S) -> WithContext<Self, S> {
-        WithContext { carried: Carried::new(self, context) }
+        bind("with_context", self, context)
     }
 
     /// Captures and binds the [`Snapshot`] of your choice.
     ///
     /// Use it to let more than the OpenTelemetry context travel: `with_current::<(Context, Tenant)>()`. See
     /// [`Snapshot`] for how to write `Tenant`.
+    #[track_caller]
     fn with_current<S: Snapshot>(self) -> WithContext<Self, S> {
         self.with_context(S::capture())
     }
@@ -106,12 +109,20 @@ pub trait Propagate: Sized {
     /// let worker = async { Context::current().get::<&str>().copied() }.detached();
     /// assert_eq!(futures::executor::block_on(worker), None);
     /// ```
+    #[track_caller]
     fn detached(self) -> WithContext<Self> {
         self.with_context(Context::new())
     }
 }
 
 impl<T> Propagate for T {}
+
+/// [`Propagate::with_context`] for a hop, by the name that its users know.
+#[inline]
+#[track_caller]
+pub(crate) fn bind<T, S: Snapshot>(hop: &'static str, value: T, context: S) -> WithContext<T, S> {
+    WithContext { carried: Carried::new(hop, value, context) }
+}
 
 pin_project! {
     /// A value together with the context that it belongs to. Made by [`Propagate`].
@@ -228,8 +239,9 @@ impl<T, S: Snapshot> WithContext<T, S> {
 
     /// Binds the value to another context, and gives the one that it had.
     #[cfg(feature = "tokio")]
-    pub(crate) const fn replace_context(&mut self, context: S) -> Option<S> {
-        self.carried.replace_snapshot(context)
+    #[track_caller]
+    pub(crate) fn replace_context(&mut self, hop: &'static str, context: S) -> Option<S> {
+        self.carried.replace_snapshot(hop, context)
     }
 
     /// Attaches the context, and gives the value: for a message whose work is no closure.

@@ -3,6 +3,7 @@ use std::{error::Error, fmt};
 use opentelemetry::{Context, global, propagation::TextMapPropagator};
 
 use super::{Carrier, bounded::Bounded};
+use crate::trail;
 
 /// Takes the context out of a message, by the global propagator.
 ///
@@ -34,13 +35,17 @@ use super::{Carrier, bounded::Bounded};
 ///     assert!(Context::current().span().span_context().is_remote());
 /// });
 /// ```
+#[track_caller]
 pub fn extract(carrier: &impl Carrier) -> Context {
-    global::get_text_map_propagator(|propagator| extract_with(propagator, carrier))
+    trail::received();
+    read(carrier).unwrap_or_else(Rejected::into_context)
 }
 
 /// Takes the context out of a message, by this propagator. Otherwise as [`extract`].
+#[track_caller]
 pub fn extract_with(propagator: &dyn TextMapPropagator, carrier: &impl Carrier) -> Context {
-    try_extract_with(propagator, carrier).unwrap_or_else(Rejected::into_context)
+    trail::received();
+    read_with(propagator, carrier).unwrap_or_else(Rejected::into_context)
 }
 
 /// Takes the context out of a message, by the global propagator, and tells wrong headers from missing ones.
@@ -64,8 +69,10 @@ pub fn extract_with(propagator: &dyn TextMapPropagator, carrier: &impl Carrier) 
 ///
 /// assert!(carrier::try_extract(&Headers::new()).is_ok());
 /// ```
+#[track_caller]
 pub fn try_extract(carrier: &impl Carrier) -> Result<Context, Rejected> {
-    global::get_text_map_propagator(|propagator| try_extract_with(propagator, carrier))
+    trail::received();
+    read(carrier)
 }
 
 /// Takes the context out of a message, by this propagator. Otherwise as [`try_extract`].
@@ -73,7 +80,19 @@ pub fn try_extract(carrier: &impl Carrier) -> Result<Context, Rejected> {
 /// # Errors
 ///
 /// As [`try_extract`].
+#[track_caller]
 pub fn try_extract_with(propagator: &dyn TextMapPropagator, carrier: &impl Carrier) -> Result<Context, Rejected> {
+    trail::received();
+    read_with(propagator, carrier)
+}
+
+/// [`try_extract`] of a message that need not have been received here: who sends it looks at it too.
+pub(crate) fn read(carrier: &impl Carrier) -> Result<Context, Rejected> {
+    global::get_text_map_propagator(|propagator| read_with(propagator, carrier))
+}
+
+/// As [`read`], by this propagator.
+pub(crate) fn read_with(propagator: &dyn TextMapPropagator, carrier: &impl Carrier) -> Result<Context, Rejected> {
     let bounded = Bounded::new(carrier);
     let mut context = propagator.extract_with_context(&Context::new(), &bounded);
     // OpenTelemetry's no-op propagator, which is the global one until another is set, returns the current context. It

@@ -68,6 +68,8 @@ use opentelemetry::KeyValue;
 
 pub use environment::Environment;
 pub use extract::{Reason, Rejected, extract, extract_with, try_extract, try_extract_with};
+#[cfg(feature = "messaging")]
+pub(crate) use extract::{read, read_with};
 pub use headers::{Headers, IntoIter, Iter};
 pub use inject::{inject, inject_with};
 pub use limited::Limited;

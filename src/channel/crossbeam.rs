@@ -6,7 +6,10 @@ use crossbeam_channel::{SendError, SendTimeoutError, Sender, TrySendError};
 use opentelemetry::Context;
 
 use super::{CarriesContext, SendWithContext, TrySendWithContext};
-use crate::{Propagate, Snapshot, WithContext, hop::Sealed};
+use crate::{
+    Snapshot, WithContext,
+    hop::{Sealed, bind},
+};
 
 impl<M> Sealed for &Sender<M> {}
 
@@ -83,7 +86,7 @@ pub trait SenderExt: Sealed {
         Self::Message: CarriesContext,
         Self: SenderExt<Message = WithContext<T, S>>,
     {
-        self.send_message_timeout(value.with_context(context), timeout, WithContext::into_inner)
+        self.send_message_timeout(bind("channel::send_timeout", value, context), timeout, WithContext::into_inner)
     }
 
     /// [`Sender::send_deadline`], with the given context or other [`Snapshot`].
@@ -97,7 +100,7 @@ pub trait SenderExt: Sealed {
         Self::Message: CarriesContext,
         Self: SenderExt<Message = WithContext<T, S>>,
     {
-        self.send_message_deadline(value.with_context(context), deadline, WithContext::into_inner)
+        self.send_message_deadline(bind("channel::send_deadline", value, context), deadline, WithContext::into_inner)
     }
 
     /// [`Sender::send_timeout`], with the context that is current now.

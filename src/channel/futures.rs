@@ -7,7 +7,10 @@ use futures_channel::{
 use opentelemetry::Context;
 
 use super::{AsyncSendWithContext, AsyncSendWithCurrentContext, SendWithContext, TrySendWithContext};
-use crate::{ContextExt, Propagate, Snapshot, WithContext, hop::Sealed};
+use crate::{
+    ContextExt, Snapshot, WithContext,
+    hop::{Sealed, bind},
+};
 
 impl<M> Sealed for &mut Sender<M> {}
 
@@ -20,7 +23,7 @@ impl<T, S: Snapshot> AsyncSendWithContext<T, S> for &mut Sender<WithContext<T, S
     type Error = TrySendError<WithContext<T, S>>;
 
     fn send_with_context(self, context: S, value: T) -> impl Future<Output = Result<(), Self::Error>> {
-        let message = value.with_context(context);
+        let message = bind("channel::send", value, context);
         async {
             // Where the channel is closed, `try_send` says so, and gives the message back.
             let _ready = poll_fn(|task| self.poll_ready(task)).await;

@@ -68,7 +68,10 @@ pub mod tokio;
 
 use opentelemetry::Context;
 
-use crate::{ContextExt, Propagate, Snapshot, WithContext, hop::Sealed};
+use crate::{
+    ContextExt, Snapshot, WithContext,
+    hop::{Sealed, bind},
+};
 
 /// A message that a context travels with: a [`WithContext`].
 #[diagnostic::on_unimplemented(
@@ -134,7 +137,7 @@ pub trait SendWithContext: Sealed + Sized {
         Self::Message: CarriesContext,
         Self: SendWithContext<Message = WithContext<T, S>>,
     {
-        self.send_message(value.with_context(context), WithContext::into_inner)
+        self.send_message(bind("channel::send", value, context), WithContext::into_inner)
     }
 
     /// Sends the value with the context that is current now. The current span stays open until the message is done.
@@ -206,7 +209,7 @@ pub trait TrySendWithContext: Sealed + Sized {
         Self::Message: CarriesContext,
         Self: TrySendWithContext<Message = WithContext<T, S>>,
     {
-        self.try_send_message(value.with_context(context), WithContext::into_inner)
+        self.try_send_message(bind("channel::try_send", value, context), WithContext::into_inner)
     }
 
     /// Sends the value with the context that is current now, if there is room. The current span stays open until the

@@ -13,7 +13,10 @@ use ::tokio::sync::{
 use opentelemetry::Context;
 
 use super::{AsyncSendWithContext, AsyncSendWithCurrentContext, CarriesContext, SendWithContext, TrySendWithContext};
-use crate::{ContextExt, Propagate, Snapshot, WithContext, hop::Sealed};
+use crate::{
+    ContextExt, Snapshot, WithContext,
+    hop::{Sealed, bind},
+};
 
 impl<M> Sealed for &Sender<M> {}
 
@@ -22,7 +25,7 @@ impl<T, S: Snapshot> AsyncSendWithContext<T, S> for &Sender<WithContext<T, S>> {
     type Error = SendError<T>;
 
     fn send_with_context(self, context: S, value: T) -> impl Future<Output = Result<(), SendError<T>>> {
-        let message = value.with_context(context);
+        let message = bind("channel::send", value, context);
         async { self.send(message).await.map_err(|SendError(message)| SendError(message.into_inner())) }
     }
 }
@@ -172,7 +175,7 @@ impl<T, S: Snapshot> SenderExt<T, S> for Sender<WithContext<T, S>> {
         value: T,
         timeout: Duration,
     ) -> impl Future<Output = Result<(), SendTimeoutError<T>>> {
-        let message = value.with_context(context);
+        let message = bind("channel::send_timeout", value, context);
         async move {
             self.send_timeout(message, timeout).await.map_err(|error| match error {
                 SendTimeoutError::Timeout(message) => SendTimeoutError::Timeout(message.into_inner()),
@@ -182,7 +185,7 @@ impl<T, S: Snapshot> SenderExt<T, S> for Sender<WithContext<T, S>> {
     }
 
     fn blocking_send_with_context(&self, context: S, value: T) -> Result<(), SendError<T>> {
-        let message = value.with_context(context);
+        let message = bind("channel::blocking_send", value, context);
         self.blocking_send(message).map_err(|SendError(message)| SendError(message.into_inner()))
     }
 }
@@ -261,7 +264,7 @@ pub trait WatchSenderExt: Sealed {
         Self::Message: CarriesContext,
         Self: WatchSenderExt<Message = WithContext<T, S>>,
     {
-        self.replace_message(value.with_context(context))
+        self.replace_message(bind("channel::send_replace", value, context))
     }
 
     /// [`watch::Sender::send_replace`], with the context that is current now.
@@ -339,7 +342,7 @@ pub trait WatchSenderExt: Sealed {
         self.modify_message(|message| {
             let modified = modify(message.inner_mut());
             if modified {
-                previous = message.replace_context(context);
+                previous = message.replace_context("channel::send_modify", context);
             }
             modified
         })

@@ -57,8 +57,8 @@ impl Telemetry {
 
     pub(super) fn try_extract(&self, message: &impl Carrier) -> Result<Context, Rejected> {
         match &self.propagator {
-            Some(propagator) => carrier::try_extract_with(&**propagator, message),
-            None => carrier::try_extract(message),
+            Some(propagator) => carrier::read_with(&**propagator, message),
+            None => carrier::read(message),
         }
     }
 

@@ -36,7 +36,10 @@ use ::rayon::{BroadcastContext, FnContext, Scope, ScopeFifo};
 use opentelemetry::Context;
 
 pub use crate::bound::parallel::ParallelIteratorExt;
-use crate::{Propagate, Snapshot, hop::job};
+use crate::{
+    Snapshot,
+    hop::{bind, job},
+};
 
 /// [`rayon::join`], with the context that is current now in both closures.
 ///
@@ -183,7 +186,7 @@ where
     OP: FnOnce(&Scope<'scope>) -> R + Send,
     R: Send,
 {
-    let op = op.with_context(context);
+    let op = bind("rayon::scope", op, context);
     ::rayon::scope(|scope| op.run(|op| op(scope)))
 }
 
@@ -207,7 +210,7 @@ where
     OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
     R: Send,
 {
-    let op = op.with_context(context);
+    let op = bind("rayon::scope_fifo", op, context);
     ::rayon::scope_fifo(|scope| op.run(|op| op(scope)))
 }
 
@@ -253,7 +256,7 @@ where
     S: Snapshot + Send + 'static,
     F: FnOnce() + Send + 'static,
 {
-    ::rayon::spawn(job(context, func));
+    ::rayon::spawn(job("rayon::spawn", context, func));
 }
 
 /// [`rayon::spawn_fifo`], with the context that is current now.
@@ -274,7 +277,7 @@ where
     S: Snapshot + Send + 'static,
     F: FnOnce() + Send + 'static,
 {
-    ::rayon::spawn_fifo(job(context, func));
+    ::rayon::spawn_fifo(job("rayon::spawn_fifo", context, func));
 }
 
 /// [`rayon::broadcast`], with the context that is current now on every thread of the pool.
@@ -330,6 +333,6 @@ where
     S: Snapshot + Send + Sync + 'static,
     OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
 {
-    let op = op.with_context(context);
+    let op = bind("rayon::spawn_broadcast", op, context);
     ::rayon::spawn_broadcast(move |at| op.run_ref(|op| op(at)));
 }

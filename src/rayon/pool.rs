@@ -2,8 +2,8 @@ use ::rayon::{BroadcastContext, Scope, ScopeFifo, ThreadPool};
 use opentelemetry::Context;
 
 use crate::{
-    Propagate, Snapshot,
-    hop::{Sealed, job},
+    Snapshot,
+    hop::{Sealed, bind, job},
 };
 
 /// What [`rayon::ThreadPool`] runs, with a context.
@@ -159,7 +159,7 @@ impl ThreadPoolExt for ThreadPool {
         OP: FnOnce() -> R + Send,
         R: Send,
     {
-        self.install(job(context, op))
+        self.install(job("ThreadPool::install", context, op))
     }
 
     fn join_with_context<S, A, B, RA, RB>(&self, context: S, oper_a: A, oper_b: B) -> (RA, RB)
@@ -179,7 +179,7 @@ impl ThreadPoolExt for ThreadPool {
         OP: FnOnce(&Scope<'scope>) -> R + Send,
         R: Send,
     {
-        let op = op.with_context(context);
+        let op = bind("ThreadPool::scope", op, context);
         self.scope(|scope| op.run(|op| op(scope)))
     }
 
@@ -189,7 +189,7 @@ impl ThreadPoolExt for ThreadPool {
         OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
         R: Send,
     {
-        let op = op.with_context(context);
+        let op = bind("ThreadPool::scope_fifo", op, context);
         self.scope_fifo(|scope| op.run(|op| op(scope)))
     }
 
@@ -198,7 +198,7 @@ impl ThreadPoolExt for ThreadPool {
         S: Snapshot + Send + 'static,
         OP: FnOnce() + Send + 'static,
     {
-        self.spawn(job(context, op));
+        self.spawn(job("ThreadPool::spawn", context, op));
     }
 
     fn spawn_fifo_with_context<S, OP>(&self, context: S, op: OP)
@@ -206,7 +206,7 @@ impl ThreadPoolExt for ThreadPool {
         S: Snapshot + Send + 'static,
         OP: FnOnce() + Send + 'static,
     {
-        self.spawn_fifo(job(context, op));
+        self.spawn_fifo(job("ThreadPool::spawn_fifo", context, op));
     }
 
     fn broadcast_with_context<S, OP, R>(&self, context: S, op: OP) -> Vec<R>
@@ -223,7 +223,7 @@ impl ThreadPoolExt for ThreadPool {
         S: Snapshot + Send + Sync + 'static,
         OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
     {
-        let op = op.with_context(context);
+        let op = bind("ThreadPool::spawn_broadcast", op, context);
         self.spawn_broadcast(move |at| op.run_ref(|op| op(at)));
     }
 }

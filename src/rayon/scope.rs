@@ -1,7 +1,10 @@
 use ::rayon::{BroadcastContext, Scope, ScopeFifo};
 use opentelemetry::Context;
 
-use crate::{Propagate, Snapshot, hop::Sealed};
+use crate::{
+    Snapshot,
+    hop::{Sealed, bind},
+};
 
 /// Spawns of [`rayon::Scope`] that carry a context.
 ///
@@ -45,7 +48,7 @@ impl<'scope> ScopeExt<'scope> for Scope<'scope> {
         S: Snapshot + Send + 'scope,
         F: FnOnce(&Scope<'scope>) + Send + 'scope,
     {
-        let body = body.with_context(context);
+        let body = bind("Scope::spawn", body, context);
         self.spawn(move |scope| body.run(|body| body(scope)));
     }
 
@@ -54,7 +57,7 @@ impl<'scope> ScopeExt<'scope> for Scope<'scope> {
         S: Snapshot + Send + Sync + 'scope,
         F: Fn(&Scope<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
     {
-        let body = body.with_context(context);
+        let body = bind("Scope::spawn_broadcast", body, context);
         self.spawn_broadcast(move |scope, at| body.run_ref(|body| body(scope, at)));
     }
 }
@@ -114,7 +117,7 @@ impl<'scope> ScopeFifoExt<'scope> for ScopeFifo<'scope> {
         S: Snapshot + Send + 'scope,
         F: FnOnce(&ScopeFifo<'scope>) + Send + 'scope,
     {
-        let body = body.with_context(context);
+        let body = bind("ScopeFifo::spawn_fifo", body, context);
         self.spawn_fifo(move |scope| body.run(|body| body(scope)));
     }
 
@@ -123,7 +126,7 @@ impl<'scope> ScopeFifoExt<'scope> for ScopeFifo<'scope> {
         S: Snapshot + Send + Sync + 'scope,
         F: Fn(&ScopeFifo<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
     {
-        let body = body.with_context(context);
+        let body = bind("ScopeFifo::spawn_broadcast", body, context);
         self.spawn_broadcast(move |scope, at| body.run_ref(|body| body(scope, at)));
     }
 }

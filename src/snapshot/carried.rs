@@ -10,6 +10,36 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::Snapshot;
+use crate::trail::Hop;
+
+/// A snapshot that is on a hop, until it is let go.
+#[derive(Clone)]
+struct OnHop<S> {
+    snapshot: S,
+    hop: Hop,
+}
+
+impl<S: Snapshot> OnHop<S> {
+    #[inline]
+    #[track_caller]
+    fn new(hop: &'static str, snapshot: S) -> Self {
+        let hop = Hop::new(hop, || snapshot.opentelemetry());
+        Self { snapshot, hop }
+    }
+
+    #[inline]
+    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _border = self.hop.enter();
+        self.snapshot.run(f)
+    }
+
+    #[inline]
+    fn run_once<R>(self, f: impl FnOnce() -> R) -> R {
+        let _border = self.hop.enter();
+        let _guard = self.snapshot.attach();
+        f()
+    }
+}
 
 pin_project! {
     #[project = Projected]
@@ -22,7 +52,7 @@ pin_project! {
         #[pin]
         value: Option<T>,
         // `None` together with the value.
-        snapshot: Option<S>,
+        snapshot: Option<OnHop<S>>,
     }
 
     impl<T, S> PinnedDrop for Carried<T, S>
@@ -36,8 +66,7 @@ pin_project! {
             }
             let mut this = this.project();
             if let Some(snapshot) = this.snapshot.take() {
-                let _guard = snapshot.attach();
-                this.value.set(None);
+                snapshot.run_once(|| this.value.set(None));
             }
         }
     }
@@ -46,8 +75,11 @@ pin_project! {
 const GONE: &str = "`WithContext` is empty: its future is ready";
 
 impl<T, S: Snapshot> Carried<T, S> {
-    pub(crate) const fn new(value: T, snapshot: S) -> Self {
-        Self { value: Some(value), snapshot: Some(snapshot) }
+    /// `hop`: what the caller calls it.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn new(hop: &'static str, value: T, snapshot: S) -> Self {
+        Self { value: Some(value), snapshot: Some(OnHop::new(hop, snapshot)) }
     }
 
     pub(crate) const fn value(&self) -> Option<&T> {
@@ -55,7 +87,10 @@ impl<T, S: Snapshot> Carried<T, S> {
     }
 
     pub(crate) const fn snapshot(&self) -> Option<&S> {
-        self.snapshot.as_ref()
+        match &self.snapshot {
+            Some(on_hop) => Some(&on_hop.snapshot),
+            None => None,
+        }
     }
 
     #[track_caller]
@@ -75,12 +110,13 @@ impl<T, S: Snapshot> Carried<T, S> {
 
     #[track_caller]
     pub(crate) fn get_snapshot(&self) -> &S {
-        self.snapshot.as_ref().expect(GONE)
+        self.snapshot().expect(GONE)
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) const fn replace_snapshot(&mut self, snapshot: S) -> Option<S> {
-        self.snapshot.replace(snapshot)
+    #[track_caller]
+    pub(crate) fn replace_snapshot(&mut self, hop: &'static str, snapshot: S) -> Option<S> {
+        self.snapshot.replace(OnHop::new(hop, snapshot)).map(|on_hop| on_hop.snapshot)
     }
 
     #[track_caller]
@@ -92,22 +128,22 @@ impl<T, S: Snapshot> Carried<T, S> {
 
     #[track_caller]
     pub(crate) fn into_parts(mut self) -> (T, S) {
-        let snapshot = self.snapshot.take().expect(GONE);
-        (self.value.take().expect(GONE), snapshot)
+        let on_hop = self.snapshot.take().expect(GONE);
+        (self.value.take().expect(GONE), on_hop.snapshot)
     }
 
     /// In the order in which a pattern that binds both drops the value first.
     #[track_caller]
     pub(crate) fn enter(mut self) -> (S::Guard, T) {
-        let guard = self.snapshot.take().expect(GONE).attach();
+        let guard = self.snapshot.take().expect(GONE).snapshot.attach();
         (guard, self.value.take().expect(GONE))
     }
 
     #[inline]
     #[track_caller]
-    pub(crate) fn run<R>(self, f: impl FnOnce(T) -> R) -> R {
-        let (_guard, value) = self.enter();
-        f(value)
+    pub(crate) fn run<R>(mut self, f: impl FnOnce(T) -> R) -> R {
+        let on_hop = self.snapshot.take().expect(GONE);
+        on_hop.run_once(|| f(self.value.take().expect(GONE)))
     }
 
     #[inline]
@@ -133,7 +169,7 @@ impl<T, S: Snapshot> Carried<T, S> {
 /// How a value is driven, by whatever reference there is to it.
 #[inline]
 #[track_caller]
-fn inside<V, S: Snapshot, R>(snapshot: &Option<S>, value: Option<V>, f: impl FnOnce(V) -> R) -> R {
+fn inside<V, S: Snapshot, R>(snapshot: &Option<OnHop<S>>, value: Option<V>, f: impl FnOnce(V) -> R) -> R {
     let value = value.expect(GONE);
     snapshot.as_ref().expect(GONE).run(|| f(value))
 }
@@ -164,7 +200,7 @@ impl<F: Future, S: Snapshot> Carried<F, S> {
 /// Dropped where a poll panics: if the future is gone, it was its destructor that panicked, and the snapshot has to go too.
 struct Polling<'a, F, S> {
     future: Pin<&'a mut Option<F>>,
-    snapshot: &'a mut Option<S>,
+    snapshot: &'a mut Option<OnHop<S>>,
 }
 
 impl<F, S> Drop for Polling<'_, F, S> {

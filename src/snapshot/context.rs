@@ -7,6 +7,7 @@ use super::{
     depth::{self, Place},
     teardown::{Attaches, storage_is_alive, storage_lives},
 };
+use crate::trail;
 
 /// On a `Context`, `cx.attach()` is OpenTelemetry's own method; the trait's is `Snapshot::attach(cx)`.
 ///
@@ -23,12 +24,18 @@ impl Snapshot for Context {
 
     #[inline]
     fn capture() -> Self {
-        if storage_is_alive() { Context::current() } else { Context::new() }
+        let current = if storage_is_alive() { Context::current() } else { Context::new() };
+        trail::captured(&current);
+        current
     }
 
     #[inline]
     fn attach(self) -> ContextGuard {
-        if Attaches::take_one() { ContextGuard(Attached::Theirs(Context::attach(self))) } else { attach_looking(self) }
+        if !Attaches::take_one() {
+            return attach_looking(self);
+        }
+        trail::attaching();
+        ContextGuard(Attached::Theirs(Context::attach(self)))
     }
 
     /// As the provided method, with no guard of ours to look into at the end: this is what every poll goes through.
@@ -37,8 +44,14 @@ impl Snapshot for Context {
         if !Attaches::take_one() {
             return run_looking(self, f);
         }
+        trail::attaching();
         let _guard = Context::attach(self.clone());
         f()
+    }
+
+    #[inline]
+    fn opentelemetry(&self) -> Option<&Context> {
+        Some(self)
     }
 }
 
@@ -88,12 +101,16 @@ fn attach_looking(context: Context) -> ContextGuard {
     if !storage_is_alive() {
         return ContextGuard(Attached::Nothing);
     }
+    trail::attaching();
     ContextGuard(match depth::attach(context) {
         Place::Theirs(guard, attaches) => {
             Attaches::grant(attaches);
             Attached::Theirs(guard)
         }
         Place::Ours(guard) => Attached::Beyond(guard),
-        Place::None => Attached::Nothing,
+        Place::None => {
+            trail::full();
+            Attached::Nothing
+        }
     })
 }

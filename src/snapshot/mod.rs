@@ -114,6 +114,14 @@ pub trait Snapshot: Clone {
     /// Takes what is current on this thread.
     fn capture() -> Self;
 
+    /// The OpenTelemetry context in it, if it has one.
+    ///
+    /// Nothing but strict mode asks for it (feature `strict`), to tell whose span is held.
+    #[inline]
+    fn opentelemetry(&self) -> Option<&Context> {
+        None
+    }
+
     /// Makes this snapshot current on this thread until the guard is dropped.
     ///
     /// Prefer [`run`](Self::run), [`wrap`](Self::wrap) and [`Propagate`](crate::Propagate), which cannot forget the guard. Never hold
@@ -184,6 +192,7 @@ pub trait Snapshot: Clone {
     /// assert_eq!(cx.run(|| handle("hello")).await, ("hello", None));
     /// # });
     /// ```
+    #[track_caller]
     fn run_async<M, F>(self, f: M) -> RunAsync<M, F, Self>
     where
         M: FnOnce() -> F,
@@ -210,11 +219,12 @@ pub trait Snapshot: Clone {
     /// assert_eq!(seen, [Some(0), Some(1), Some(2)]);
     /// ```
     #[must_use = "the closure does nothing unless called"]
+    #[track_caller]
     fn wrap<F, R>(self, f: F) -> impl FnOnce() -> R
     where
         F: FnOnce() -> R,
     {
-        let f = Carried::new(f, self);
+        let f = Carried::new("wrap", f, self);
         move || f.run(|f| f())
     }
 
@@ -268,11 +278,12 @@ pub trait Snapshot: Clone {
     /// assert_eq!((handler(3), handler(4)), (Some(6), Some(8)));
     /// ```
     #[must_use = "the closure does nothing unless called"]
+    #[track_caller]
     fn wrap_fn<F, A, R>(self, f: F) -> impl Fn(A) -> R
     where
         F: Fn(A) -> R,
     {
-        let f = Carried::new(f, self);
+        let f = Carried::new("wrap_fn", f, self);
         move |arg| f.run_ref(|f| f(arg))
     }
 
@@ -295,11 +306,12 @@ pub trait Snapshot: Clone {
     /// assert_eq!(seen, [(1, Some("cx")), (2, Some("cx"))]);
     /// ```
     #[must_use = "the closure does nothing unless called"]
+    #[track_caller]
     fn wrap_mut<F, A, R>(self, f: F) -> impl FnMut(A) -> R
     where
         F: FnMut(A) -> R,
     {
-        let mut f = Carried::new(f, self);
+        let mut f = Carried::new("wrap_mut", f, self);
         move |arg| f.run_mut(|f| f(arg))
     }
 }
@@ -321,6 +333,7 @@ pub trait Snapshot: Clone {
 /// assert_eq!(std::thread::spawn(job).join().unwrap(), Some("here"));
 /// ```
 #[must_use = "the closure does nothing unless called"]
+#[track_caller]
 pub fn wrap<F, R>(f: F) -> impl FnOnce() -> R
 where
     F: FnOnce() -> R,

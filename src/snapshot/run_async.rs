@@ -24,8 +24,9 @@ pin_project! {
 }
 
 impl<M, F, S: Snapshot> RunAsync<M, F, S> {
-    pub(super) const fn new(f: M, snapshot: S) -> Self {
-        Self { work: Carried::new(Work::Make { f: Some(f) }, snapshot) }
+    #[track_caller]
+    pub(super) fn new(f: M, snapshot: S) -> Self {
+        Self { work: Carried::new("run_async", Work::Make { f: Some(f) }, snapshot) }
     }
 }
 

@@ -1,3 +1,5 @@
+use opentelemetry::Context;
+
 use super::Snapshot;
 
 /// Tuples attach left to right and detach right to left.
@@ -15,6 +17,10 @@ macro_rules! impl_for_tuple {
             fn attach(self) -> Self::Guard {
                 $(let $member = self.$index.attach();)+
                 ($($reversed,)+)
+            }
+
+            fn opentelemetry(&self) -> Option<&Context> {
+                None$(.or_else(|| self.$index.opentelemetry()))+
             }
 
             /// Each by its own `run`, which may be cheaper than to clone and attach it.

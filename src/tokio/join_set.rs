@@ -5,8 +5,8 @@ use ::tokio::{
 use opentelemetry::Context;
 
 use crate::{
-    Propagate, Snapshot,
-    hop::{Sealed, job},
+    Snapshot,
+    hop::{Sealed, bind, job},
 };
 
 /// Spawns of [`tokio::task::JoinSet`] that carry a context.
@@ -151,7 +151,7 @@ impl<T: 'static> JoinSetExt<T> for JoinSet<T> {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
-        self.spawn(task.with_context(context))
+        self.spawn(bind("JoinSet::spawn", task, context))
     }
 
     fn spawn_on_with_context<S, F>(&mut self, context: S, task: F, handle: &Handle) -> AbortHandle
@@ -160,7 +160,7 @@ impl<T: 'static> JoinSetExt<T> for JoinSet<T> {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
-        self.spawn_on(task.with_context(context), handle)
+        self.spawn_on(bind("JoinSet::spawn_on", task, context), handle)
     }
 
     fn spawn_local_with_context<S, F>(&mut self, context: S, task: F) -> AbortHandle
@@ -168,7 +168,7 @@ impl<T: 'static> JoinSetExt<T> for JoinSet<T> {
         S: Snapshot + 'static,
         F: Future<Output = T> + 'static,
     {
-        self.spawn_local(task.with_context(context))
+        self.spawn_local(bind("JoinSet::spawn_local", task, context))
     }
 
     fn spawn_local_on_with_context<S, F>(&mut self, context: S, task: F, local_set: &LocalSet) -> AbortHandle
@@ -176,7 +176,7 @@ impl<T: 'static> JoinSetExt<T> for JoinSet<T> {
         S: Snapshot + 'static,
         F: Future<Output = T> + 'static,
     {
-        self.spawn_local_on(task.with_context(context), local_set)
+        self.spawn_local_on(bind("JoinSet::spawn_local_on", task, context), local_set)
     }
 
     fn spawn_blocking_with_context<S, F>(&mut self, context: S, f: F) -> AbortHandle
@@ -185,7 +185,7 @@ impl<T: 'static> JoinSetExt<T> for JoinSet<T> {
         F: FnOnce() -> T + Send + 'static,
         T: Send,
     {
-        self.spawn_blocking(job(context, f))
+        self.spawn_blocking(job("JoinSet::spawn_blocking", context, f))
     }
 
     fn spawn_blocking_on_with_context<S, F>(&mut self, context: S, f: F, handle: &Handle) -> AbortHandle
@@ -194,6 +194,6 @@ impl<T: 'static> JoinSetExt<T> for JoinSet<T> {
         F: FnOnce() -> T + Send + 'static,
         T: Send,
     {
-        self.spawn_blocking_on(job(context, f), handle)
+        self.spawn_blocking_on(job("JoinSet::spawn_blocking_on", context, f), handle)
     }
 }

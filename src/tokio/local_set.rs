@@ -1,7 +1,10 @@
 use ::tokio::task::{JoinHandle, LocalSet};
 use opentelemetry::Context;
 
-use crate::{Propagate, Snapshot, hop::Sealed};
+use crate::{
+    Snapshot,
+    hop::{Sealed, bind},
+};
 
 /// Spawns of [`tokio::task::LocalSet`] that carry a context.
 ///
@@ -49,6 +52,6 @@ impl LocalSetExt for LocalSet {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.spawn_local(future.with_context(context))
+        self.spawn_local(bind("LocalSet::spawn_local", future, context))
     }
 }

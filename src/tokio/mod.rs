@@ -48,7 +48,10 @@ pub use task_tracker::TaskTrackerExt;
 use ::tokio::task::{self, JoinHandle};
 use opentelemetry::Context;
 
-use crate::{ContextExt, Propagate, Snapshot, hop::job};
+use crate::{
+    ContextExt, Snapshot,
+    hop::{bind, job},
+};
 
 /// [`tokio::spawn`], with the context that is current now.
 ///
@@ -102,7 +105,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    task::spawn(future.with_context(context))
+    task::spawn(bind("tokio::spawn", future, context))
 }
 
 /// [`tokio::spawn`], with an empty context: the task sees nothing of the request that started it, and keeps none of its
@@ -212,7 +215,7 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    task::spawn_blocking(job(context, f))
+    task::spawn_blocking(job("tokio::spawn_blocking", context, f))
 }
 
 /// [`tokio::task::spawn_local`], with the context that is current now.
@@ -255,5 +258,5 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    task::spawn_local(future.with_context(context))
+    task::spawn_local(bind("tokio::spawn_local", future, context))
 }

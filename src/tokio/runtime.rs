@@ -5,8 +5,8 @@ use ::tokio::{
 use opentelemetry::Context;
 
 use crate::{
-    Propagate, Snapshot,
-    hop::{Sealed, job},
+    Snapshot,
+    hop::{Sealed, bind, job},
 };
 
 /// Spawns of [`tokio::runtime::Handle`] that carry a context.
@@ -73,7 +73,7 @@ impl HandleExt for Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn(future.with_context(context))
+        self.spawn(bind("Handle::spawn", future, context))
     }
 
     fn spawn_blocking_with_context<S, F, R>(&self, context: S, f: F) -> JoinHandle<R>
@@ -82,7 +82,7 @@ impl HandleExt for Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.spawn_blocking(job(context, f))
+        self.spawn_blocking(job("Handle::spawn_blocking", context, f))
     }
 }
 

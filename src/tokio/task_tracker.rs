@@ -6,8 +6,8 @@ use opentelemetry::Context;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Propagate, Snapshot,
-    hop::{Sealed, job},
+    Snapshot,
+    hop::{Sealed, bind, job},
 };
 
 /// Spawns of [`tokio_util::task::TaskTracker`] that carry a context.
@@ -155,7 +155,7 @@ impl TaskTrackerExt for TaskTracker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn(task.with_context(context))
+        self.spawn(bind("TaskTracker::spawn", task, context))
     }
 
     fn spawn_on_with_context<S, F>(&self, context: S, task: F, handle: &Handle) -> JoinHandle<F::Output>
@@ -164,7 +164,7 @@ impl TaskTrackerExt for TaskTracker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn_on(task.with_context(context), handle)
+        self.spawn_on(bind("TaskTracker::spawn_on", task, context), handle)
     }
 
     fn spawn_local_with_context<S, F>(&self, context: S, task: F) -> JoinHandle<F::Output>
@@ -173,7 +173,7 @@ impl TaskTrackerExt for TaskTracker {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.spawn_local(task.with_context(context))
+        self.spawn_local(bind("TaskTracker::spawn_local", task, context))
     }
 
     fn spawn_local_on_with_context<S, F>(&self, context: S, task: F, local_set: &LocalSet) -> JoinHandle<F::Output>
@@ -182,7 +182,7 @@ impl TaskTrackerExt for TaskTracker {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.spawn_local_on(task.with_context(context), local_set)
+        self.spawn_local_on(bind("TaskTracker::spawn_local_on", task, context), local_set)
     }
 
     fn spawn_blocking_with_context<S, F, R>(&self, context: S, f: F) -> JoinHandle<R>
@@ -191,7 +191,7 @@ impl TaskTrackerExt for TaskTracker {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.spawn_blocking(job(context, f))
+        self.spawn_blocking(job("TaskTracker::spawn_blocking", context, f))
     }
 
     fn spawn_blocking_on_with_context<S, F, R>(&self, context: S, f: F, handle: &Handle) -> JoinHandle<R>
@@ -200,6 +200,6 @@ impl TaskTrackerExt for TaskTracker {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.spawn_blocking_on(job(context, f), handle)
+        self.spawn_blocking_on(job("TaskTracker::spawn_blocking_on", context, f), handle)
     }
 }

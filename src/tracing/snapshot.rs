@@ -143,6 +143,10 @@ impl Snapshot for TracingSnapshot {
         Guard::new(Attached { context, span, aside, subscriber })
     }
 
+    fn opentelemetry(&self) -> Option<&Context> {
+        Some(&self.context)
+    }
+
     /// As the provided method, but enters the span where it lies.
     #[inline]
     fn run<R>(&self, f: impl FnOnce() -> R) -> R {

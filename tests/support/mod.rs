@@ -42,6 +42,13 @@ pub fn assert_stranger(what: impl fmt::Display) {
     assert_eq!(tag(), Some("stranger"), "{what}: the driver's context was changed");
 }
 
+/// With feature `strict`: asserts that strict mode has found nothing in this process. It begins with the first call.
+#[track_caller]
+pub fn assert_no_alarm() {
+    #[cfg(feature = "strict")]
+    ctxhop::strict::install(ctxhop::strict::Config::new()).assert_clean();
+}
+
 /// Which context a job is submitted in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Submitted {
@@ -213,6 +220,7 @@ pub type Job = Box<dyn FnOnce() -> Output + Send>;
 ///
 /// `hop` gets the case and the job, submits the job inside [`Case::submit`], sees to its fate and says how it ended.
 pub fn check_closure(hop_name: &str, fates: &[Fate], hop: impl Fn(&Case, Job) -> Ended) {
+    assert_no_alarm();
     let _guard = stranger().attach();
     for &fate in fates {
         for submitted in SUBMITTED {
@@ -234,6 +242,7 @@ pub fn check_closure(hop_name: &str, fates: &[Fate], hop: impl Fn(&Case, Job) ->
             });
             case.assert_released();
             assert_stranger(&case.name);
+            assert_no_alarm();
         }
     }
 }
@@ -270,6 +279,7 @@ impl Remote {
 /// `hop` gets the case, the task and its remote control, submits the task inside [`Case::submit`], sees to its fate and
 /// says how it ended.
 pub async fn check_future(hop_name: &str, fates: &[Fate], mut hop: impl AsyncFnMut(&Case, Task, Remote) -> Ended) {
+    assert_no_alarm();
     for &fate in fates {
         for submitted in SUBMITTED {
             let case = Case::new(hop_name, submitted, fate);
@@ -299,6 +309,7 @@ pub async fn check_future(hop_name: &str, fates: &[Fate], mut hop: impl AsyncFnM
             });
             case.assert_released();
             assert_stranger(&case.name);
+            assert_no_alarm();
         }
     }
 }
@@ -326,6 +337,7 @@ pub trait Channel {
 
 /// Checks a channel, for each given fate and each context: what is sent is a probe, and what is done with it is to run.
 pub fn check_channel<C: Channel>(fates: &[Fate]) {
+    assert_no_alarm();
     let _guard = stranger().attach();
     for &fate in fates {
         for submitted in SUBMITTED {
@@ -349,6 +361,7 @@ pub fn check_channel<C: Channel>(fates: &[Fate]) {
             case.assert_saw(if fate == Fate::Unstarted || fate == Fate::Refused { &[] } else { &["run"] });
             case.assert_released();
             assert_stranger(&case.name);
+            assert_no_alarm();
         }
     }
 }

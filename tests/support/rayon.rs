@@ -23,7 +23,7 @@ use ctxhop::{ContextGuard, Snapshot, WithContext, prelude::*};
 use opentelemetry::Context;
 use rayon::{ThreadPool, ThreadPoolBuilder, iter::MaxLen, prelude::*, range};
 
-use crate::support::{stranger, tag, tagged};
+use crate::support::{assert_no_alarm, stranger, tag, tagged};
 
 /// A pool on whose threads the stranger's context is attached for good, so that a job with its own can be told from
 /// one that merely finds none.
@@ -38,6 +38,7 @@ pub fn builder(threads: usize) -> ThreadPoolBuilder {
 /// Asserts that whatever ran in the pool left each of its threads as it was.
 #[track_caller]
 pub fn assert_workers_are_clean(pool: &ThreadPool, what: impl Debug) {
+    assert_no_alarm();
     let tags = pool.broadcast(|_| tag());
     assert_eq!(tags, vec![Some("stranger"); pool.current_num_threads()], "{what:?}: the workers' contexts afterwards");
 }

@@ -1,0 +1,258 @@
+//! What strict mode has seen in this process.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    panic::Location,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::panicking,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Action, Config,
+    caller::Caller,
+    guard::Guard,
+    hop::{Origin, SpanKey},
+    problem::{Problem, Report, Site},
+};
+
+pub(super) struct Ledger {
+    config: Config,
+    /// OpenTelemetry tells of each attach.
+    observed: bool,
+    hops: AtomicU64,
+    /// Contexts that found no room.
+    full: AtomicU64,
+    seen: Mutex<Seen>,
+}
+
+/// The name of a hop, and where it was called.
+type Place = (&'static str, &'static Location<'static>);
+
+#[derive(Default)]
+struct Seen {
+    captures: HashMap<Place, Captures>,
+    leaks: HashMap<Place, Leaks>,
+    roots: BTreeMap<Cow<'static, str>, Roots>,
+    strangers: HashMap<&'static Location<'static>, Leaks>,
+    /// The hops whose context is not let go yet, if that holds a span.
+    holders: HashMap<u64, (Arc<Origin>, SpanKey)>,
+    /// How many of the holders a span has.
+    held: HashMap<SpanKey, usize>,
+    open: HashMap<SpanKey, Span>,
+    /// Those among the held that have ended.
+    ended: HashMap<SpanKey, Span>,
+}
+
+#[derive(Default)]
+struct Captures {
+    all: u64,
+    empty: u64,
+    roots: BTreeMap<Cow<'static, str>, u64>,
+}
+
+#[derive(Default)]
+struct Leaks {
+    times: u64,
+    /// The first of them.
+    guards: Vec<Guard>,
+}
+
+/// Root spans of one name that were started outside any hop while spans were open.
+#[derive(Default)]
+struct Roots {
+    spans: u64,
+    /// The first of them.
+    callers: Vec<Caller>,
+}
+
+/// So many callers are remembered for each place or name; the others are counted.
+const MAX_CALLERS: usize = 16;
+
+/// Why a span has no parent.
+pub(super) enum Root {
+    /// The work of a hop that captured nothing while spans were open.
+    OfLostHop(Arc<Origin>),
+    /// The work of any other hop.
+    OnPurpose,
+    /// No hop led here.
+    OfNoHop,
+}
+
+/// A span, and when it started or ended.
+struct Span {
+    name: Cow<'static, str>,
+    since: Instant,
+}
+
+impl Ledger {
+    pub(super) fn new(config: Config, observed: bool) -> Self {
+        Self { config, observed, hops: AtomicU64::new(0), full: AtomicU64::new(0), seen: Mutex::default() }
+    }
+
+    /// Nothing that runs under the lock can leave it half-changed.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A hop was made. `nothing`: whether it captured no span; `None` if it was given its context. Returns whether a trace may be
+    /// lost in it.
+    pub(super) fn captured(&self, origin: &Origin, nothing: Option<bool>) -> bool {
+        self.hops.fetch_add(1, Ordering::Relaxed);
+        let Some(nothing) = nothing else { return false };
+        let mut seen = self.seen();
+        let lost = nothing && !seen.open.is_empty();
+        let captures = seen.captures.entry((origin.name, origin.at)).or_default();
+        captures.all += 1;
+        captures.empty += u64::from(lost);
+        lost
+    }
+
+    pub(super) fn hold(&self, hop: u64, origin: &Arc<Origin>, span: Option<SpanKey>) {
+        let Some(span) = span else { return };
+        let mut seen = self.seen();
+        seen.holders.insert(hop, (Arc::clone(origin), span));
+        *seen.held.entry(span).or_default() += 1;
+    }
+
+    pub(super) fn release(&self, hop: u64, span: Option<SpanKey>) {
+        let Some(span) = span else { return };
+        let mut seen = self.seen();
+        let origin = seen.holders.remove(&hop);
+        if let Some(holders) = seen.held.get_mut(&span) {
+            *holders -= 1;
+            if *holders == 0 {
+                seen.held.remove(&span);
+                seen.ended.remove(&span);
+            }
+        }
+        drop(seen);
+        drop(origin);
+    }
+
+    pub(super) fn started(&self, key: SpanKey, name: Cow<'static, str>, root: Option<Root>) {
+        let mut seen = self.seen();
+        match root.filter(|_| !self.config.roots.iter().any(|root| *root == name)) {
+            Some(Root::OfLostHop(origin)) => {
+                let captures = seen.captures.entry((origin.name, origin.at)).or_default();
+                *captures.roots.entry(name.clone()).or_default() += 1;
+            }
+            Some(Root::OfNoHop) if !seen.open.is_empty() => {
+                let roots = seen.roots.entry(name.clone()).or_default();
+                roots.spans += 1;
+                if roots.callers.len() < MAX_CALLERS {
+                    roots.callers.push(Caller::capture());
+                }
+            }
+            _ => {}
+        }
+        seen.open.insert(key, Span { name, since: Instant::now() });
+    }
+
+    pub(super) fn ended(&self, key: SpanKey) {
+        let mut seen = self.seen();
+        if let Some(span) = seen.open.remove(&key).filter(|_| seen.held.contains_key(&key)) {
+            seen.ended.insert(key, Span { since: Instant::now(), ..span });
+        }
+    }
+
+    pub(super) fn leaked(&self, origin: &Origin, guards: Vec<Guard>) {
+        self.act(|| leaked(origin.into(), 1, &guards));
+        self.seen().leaks.entry((origin.name, origin.at)).or_default().add(guards);
+    }
+
+    pub(super) fn non_root(&self, at: &'static Location<'static>, guard: Guard) {
+        self.act(|| non_root(at, 1, std::slice::from_ref(&guard)));
+        self.seen().strangers.entry(at).or_default().add(vec![guard]);
+    }
+
+    pub(super) fn full(&self) {
+        self.full.fetch_add(1, Ordering::Relaxed);
+        self.act(|| Problem::Full { times: 1 });
+    }
+
+    fn act(&self, problem: impl FnOnce() -> Problem) {
+        match self.config.on_problem {
+            Action::Count => {}
+            Action::Panic if !panicking() => panic!("ctxhop strict: {}", problem()),
+            Action::Log | Action::Panic => eprintln!("ctxhop strict: {}", problem()),
+        }
+    }
+
+    pub(super) fn report(&self) -> Report {
+        let seen = self.seen();
+        let mut problems = Vec::new();
+        let full = self.full.load(Ordering::Relaxed);
+        problems.extend((full > 0).then_some(Problem::Full { times: full }));
+        problems.extend(seen.leaks.iter().map(|(place, leaks)| leaked((*place).into(), leaks.times, &leaks.guards)));
+        problems.extend(seen.strangers.iter().map(|(at, leaks)| non_root(at, leaks.times, &leaks.guards)));
+        problems.extend(seen.captures.iter().filter(|(_, captures)| !captures.roots.is_empty()).map(
+            |(place, captures)| Problem::Lost {
+                hop: (*place).into(),
+                empty: captures.empty,
+                captures: captures.all,
+                roots: captures.roots.iter().map(|(name, count)| (name.to_string(), *count)).collect(),
+            },
+        ));
+        problems.extend(seen.roots.iter().map(|(name, roots)| Problem::Root {
+            span: name.to_string(),
+            spans: roots.spans,
+            started_by: Caller::all(&roots.callers),
+        }));
+        problems.extend(seen.held(self.config.patience));
+        problems.extend(seen.open(self.config.patience));
+        drop(seen);
+        problems.sort_by_key(ToString::to_string);
+        Report::new(self.hops.load(Ordering::Relaxed), self.observed, problems)
+    }
+}
+
+impl Leaks {
+    fn add(&mut self, guards: Vec<Guard>) {
+        self.times += 1;
+        let room = MAX_CALLERS.saturating_sub(self.guards.len());
+        self.guards.extend(guards.into_iter().take(room));
+    }
+}
+
+impl Seen {
+    fn held(&self, patience: Duration) -> impl Iterator<Item = Problem> {
+        let mut found = BTreeMap::<_, (u64, Duration, Vec<Site>)>::new();
+        for (origin, key) in self.holders.values() {
+            let Some(span) = self.ended.get(key).filter(|span| span.since.elapsed() > patience) else { continue };
+            let held = found.entry((Site::from(&**origin), span.name.to_string())).or_default();
+            held.0 += 1;
+            held.1 = held.1.max(span.since.elapsed());
+            held.2 = std::iter::successors(origin.from.as_deref(), |origin| origin.from.as_deref())
+                .map(Site::from)
+                .collect();
+        }
+        found.into_iter().map(|((hop, span), (hops, longest, via))| Problem::Held { hop, via, span, hops, longest })
+    }
+
+    fn open(&self, patience: Duration) -> impl Iterator<Item = Problem> {
+        let mut found = BTreeMap::<_, (u64, Duration)>::new();
+        for span in self.open.values().filter(|span| span.since.elapsed() > patience) {
+            let open = found.entry(span.name.to_string()).or_default();
+            open.0 += 1;
+            open.1 = open.1.max(span.since.elapsed());
+        }
+        found.into_iter().map(|(span, (spans, longest))| Problem::Open { span, spans, longest })
+    }
+}
+
+fn leaked(hop: Site, times: u64, guards: &[Guard]) -> Problem {
+    Problem::Leaked { hop, times, attached_by: attached_by(guards), seen: guards.iter().map(Guard::seen).sum() }
+}
+
+fn non_root(at: &'static Location<'static>, times: u64, guards: &[Guard]) -> Problem {
+    Problem::NonRoot { at: ("extract", at).into(), times, attached_by: attached_by(guards) }
+}
+
+fn attached_by(guards: &[Guard]) -> Vec<String> {
+    Caller::all(guards.iter().map(Guard::attached_by))
+}

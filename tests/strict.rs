@@ -1,0 +1,284 @@
+//! Strict mode, on programs that are broken as users break them, and on their mended twins. It belongs to the process, so each
+//! program runs in a process of its own.
+
+mod support;
+
+use std::{
+    env,
+    future::pending,
+    mem,
+    pin::Pin,
+    process::{Command, Output},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use ctxhop::{
+    carrier::{self, Headers},
+    prelude::*,
+    strict::{self, Action, Config, Strict},
+};
+use opentelemetry::{
+    Context,
+    trace::{TraceContextExt, Tracer, TracerProvider},
+};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use support::tagged;
+use tokio::{
+    runtime,
+    sync::oneshot,
+    task::{JoinHandle, LocalSet, yield_now},
+};
+
+struct Program {
+    name: &'static str,
+    broken: fn(&SdkTracer),
+    mended: fn(&SdkTracer),
+    /// What the report of the broken one says, in this order.
+    expected: &'static [&'static str],
+}
+
+const PROGRAMS: &[Program] = &[
+    Program {
+        name: "a guard across an await",
+        broken: |_| {
+            block_on(async {
+                LocalSet::new()
+                    .run_until(async { ctxhop::tokio::spawn_local(guard_across_await()).await.unwrap() })
+                    .await;
+            });
+        },
+        mended: |_| {
+            block_on(async {
+                LocalSet::new()
+                    .run_until(async {
+                        ctxhop::tokio::spawn_local(yield_now().with_context(tagged("auth"))).await.unwrap()
+                    })
+                    .await;
+            });
+        },
+        expected: &[
+            "1 problem in 1 hop",
+            "LEAKED    1 guard outlives the work of tokio::spawn_local at tests/strict.rs",
+            "attached by strict::guard_across_await",
+        ],
+    },
+    Program {
+        name: "a guard that is forgotten, and seen later",
+        broken: |_| {
+            tagged("request").wrap(|| mem::forget(tagged("auth").attach()))();
+            (0..5).for_each(|_| tagged("other").wrap(|| ())());
+        },
+        mended: |_| {
+            tagged("request").wrap(|| drop(tagged("auth").attach()))();
+            (0..5).for_each(|_| tagged("other").wrap(|| ())());
+        },
+        expected: &[
+            "1 problem in 6 hops",
+            "LEAKED    1 guard outlives the work of wrap at tests/strict.rs",
+            "5 later hops on its thread saw it",
+        ],
+    },
+    Program {
+        name: "a hop where the context is lost already",
+        broken: |tracer| block_on(lost(tracer.clone(), |work| tokio::spawn(work))),
+        mended: |tracer| block_on(lost(tracer.clone(), |work| ctxhop::tokio::spawn(work))),
+        expected: &[
+            "1 problem in 1 hop",
+            "LOST      1 of 1 captures were empty while spans were open: tokio::spawn_blocking at tests/strict.rs",
+            "roots that came of it: page ×1, render ×2",
+        ],
+    },
+    Program {
+        name: "a bare thread",
+        broken: |tracer| bare_thread(tracer, std::thread::spawn),
+        mended: |tracer| bare_thread(tracer, ctxhop::thread::spawn),
+        expected: &[
+            "1 problem in 0 hops",
+            "ROOT      1 span has no parent, outside any hop, while others were open: \"render\"",
+            "started by strict::bare_thread",
+        ],
+    },
+    Program {
+        name: "a pooled connection that outlives its request",
+        broken: |tracer| block_on(pooled(tracer, |connection| ctxhop::tokio::spawn(connection))),
+        mended: |tracer| {
+            block_on(pooled(tracer, |connection| {
+                tokio::spawn(connection.with_context(Context::current().parent_only()))
+            }))
+        },
+        expected: &[
+            "1 problem in 1 hop",
+            "HELD      1 hop holds the ended span \"GET /orders\"",
+            "tokio::spawn at tests/strict.rs",
+        ],
+    },
+    Program {
+        name: "a context in a cache",
+        broken: |tracer| cache(Context::new().with_span(tracer.start("GET /orders"))),
+        mended: |tracer| cache(Context::new().with_span(tracer.start("GET /orders")).parent_only()),
+        expected: &["1 problem in 0 hops", "OPEN      1 span has not ended: \"GET /orders\""],
+    },
+    Program {
+        name: "a thread without room",
+        broken: |_| {
+            let _guards: Vec<_> = (0..65_600).map(|_| Context::new().attach()).collect();
+            tagged("request").run(|| ());
+        },
+        mended: |_| {
+            let _guards: Vec<_> = (0..1_000).map(|_| Context::new().attach()).collect();
+            tagged("request").run(|| ());
+        },
+        expected: &[
+            "1 problem in 0 hops",
+            "FULL      1 context found no room: the thread has 65,534 contexts attached",
+        ],
+    },
+    Program {
+        name: "a guard around a consumer's loop",
+        broken: |tracer| {
+            let _start = Context::new().with_span(tracer.start("start")).attach();
+            drop(carrier::extract(&Headers::new()));
+        },
+        mended: |tracer| {
+            Context::new().with_span(tracer.start("start")).run(|| ());
+            drop(carrier::extract(&Headers::new()));
+        },
+        expected: &[
+            "1 problem in 0 hops",
+            "NON-ROOT  1 message was received while a span was current that no hop attached: extract at tests/strict.rs",
+        ],
+    },
+];
+
+/// A bare spawn, or one that carries the context.
+type Spawn = fn(Pin<Box<dyn Future<Output = ()> + Send>>) -> JoinHandle<()>;
+
+async fn guard_across_await() {
+    let _guard = tagged("auth").attach();
+    yield_now().await;
+}
+
+async fn lost(tracer: SdkTracer, spawn: Spawn) {
+    let request = Context::new().with_span(tracer.start("request"));
+    let work = async move {
+        let render = move || {
+            drop(tracer.start("render"));
+            drop(tracer.start("page"));
+            drop(tracer.start("render"));
+        };
+        ctxhop::tokio::spawn_blocking(render).await.unwrap();
+    };
+    request.run(|| spawn(Box::pin(work))).await.unwrap();
+}
+
+fn bare_thread(tracer: &SdkTracer, spawn: fn(Box<dyn FnOnce() + Send>) -> std::thread::JoinHandle<()>) {
+    let request = Context::new().with_span(tracer.start("request"));
+    let tracer = tracer.clone();
+    request.run(|| spawn(Box::new(move || drop(tracer.start("render"))))).join().unwrap();
+}
+
+async fn pooled(tracer: &SdkTracer, spawn: Spawn) {
+    let request = Context::new().with_span(tracer.start("GET /orders"));
+    let (opened, open) = oneshot::channel();
+    let connection = async move {
+        opened.send(()).unwrap();
+        pending().await
+    };
+    // As a pool keeps it.
+    mem::forget(request.run(|| spawn(Box::pin(connection))));
+    open.await.unwrap();
+    request.span().end();
+}
+
+fn cache(cx: Context) {
+    static CACHE: OnceLock<Context> = OnceLock::new();
+    CACHE.get_or_init(|| cx);
+}
+
+static STRICT: OnceLock<Strict> = OnceLock::new();
+
+fn block_on(work: impl Future<Output = ()>) {
+    // Kept, because strict mode looks at what is alive at the end.
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(work);
+    mem::forget(runtime);
+}
+
+const PROGRAM: &str = "CTXHOP_STRICT_PROGRAM";
+const ACTION: &str = "CTXHOP_STRICT_ACTION";
+
+/// Starts this test again for each program.
+#[test]
+fn each_program_has_its_report() {
+    if let Ok(name) = env::var(PROGRAM) {
+        return run(&name);
+    }
+    for program in PROGRAMS {
+        let report = report(&start(&format!("broken: {}", program.name), "count"));
+        let mut rest = report.as_str();
+        for words in program.expected {
+            let Some((_, after)) = rest.split_once(words) else {
+                panic!("{}: no {words:?} in\n{report}", program.name)
+            };
+            rest = after;
+        }
+        let report = self::report(&start(&format!("mended: {}", program.name), "count"));
+        assert!(report.contains("no problem in"), "{}:\n{report}", program.name);
+    }
+}
+
+#[test]
+fn a_problem_is_logged_or_panics_where_it_is_seen() {
+    let name = "broken: a guard that is forgotten, and seen later";
+    let output = start(name, "log");
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stderr).contains("ctxhop strict: LEAKED    1 guard outlives"), "{output:?}");
+
+    let output = start(name, "panic");
+    assert!(!output.status.success(), "{output:?}");
+    assert!(
+        text(&output.stdout).contains("ctxhop strict: LEAKED    1 guard outlives")
+            || text(&output.stderr).contains("ctxhop strict: LEAKED    1 guard outlives"),
+        "{output:?}"
+    );
+}
+
+fn run(name: &str) {
+    let action = match env::var(ACTION).as_deref() {
+        Ok("log") => Action::Log,
+        Ok("panic") => Action::Panic,
+        _ => Action::Count,
+    };
+    let strict = *STRICT.get_or_init(|| strict::install(Config::new().on_problem(action).patience(Duration::ZERO)));
+    assert!(strict.report().names_guards());
+    let tracer = SdkTracerProvider::builder().with_span_processor(strict.processor()).build().tracer("strict");
+    let (kind, name) = name.split_once(": ").unwrap();
+    let program = PROGRAMS.iter().find(|program| program.name == name).unwrap();
+    if kind == "broken" {
+        (program.broken)(&tracer)
+    } else {
+        (program.mended)(&tracer)
+    }
+    println!("\n{}\nEND", strict.report());
+    if kind == "mended" {
+        strict.assert_clean();
+    }
+}
+
+fn start(name: &str, action: &str) -> Output {
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", "each_program_has_its_report", "--nocapture"]).env(PROGRAM, name).env(ACTION, action);
+    child.output().unwrap()
+}
+
+fn report(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    let text = text(&output.stdout);
+    let (_, report) = text.split_once("ctxhop strict: ").expect("a report");
+    report.split_once("\nEND").expect("its end").0.to_owned()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
