@@ -6,19 +6,20 @@
 //!
 //! It sends itself a few requests at a time, logs one line of JSON per hop, with the trace id and the spans' fields that it
 //! sees there, and then draws one tree per request. The adoption is the `use ctxhop::tracing::…` below, the channel's
-//! `TracingSnapshot`, and the one around the parallel iterator.
+//! `TracingSnapshot`, `send_with_current_span`, `inside_current_span`, and `spawn_detached` for what outlives a request: the
+//! accept loop and its connections.
 
 use std::{error::Error, fmt, net::Ipv4Addr, net::SocketAddr, thread};
 
 use ::rayon::prelude::*;
 use ctxhop::{
     WithContext, carrier,
-    prelude::*,
     propagation::TraceContextPropagator,
     testing::TraceRecorder,
     tracing::{
-        TracingSnapshot, rayon,
-        tokio::{spawn, spawn_blocking},
+        prelude::*,
+        rayon,
+        tokio::{spawn, spawn_blocking, spawn_detached},
     },
 };
 use futures::future::try_join_all;
@@ -107,10 +108,10 @@ async fn serve(audits: Audits<Audit>) -> Result<SocketAddr> {
                     .run(|| info_span!("request", otel.kind = "server", path = request.uri().path()));
                 handle(request, audits.clone()).with_context(span)
             });
-            spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            spawn_detached(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     };
-    spawn(accept);
+    spawn_detached(accept);
     Ok(address)
 }
 
@@ -123,7 +124,7 @@ async fn handle(request: Request<Incoming>, audits: Audits<Audit>) -> Result<Res
     let total = total.await?;
 
     let (seen, is_seen) = oneshot::channel();
-    audits.send(Audit { total, seen }.with_current::<TracingSnapshot>()).await.map_err(|error| error.to_string())?;
+    audits.send_with_current_span(Audit { total, seen }).await.map_err(|error| error.to_string())?;
     is_seen.await?;
     Ok(Response::new(Full::from(format!("order {id} costs {total}"))))
 }
@@ -150,7 +151,7 @@ fn tax(order: u64) -> u64 {
 #[tracing::instrument]
 fn net(order: u64) -> u64 {
     let items = [1, 2].into_par_iter().with_max_len(1);
-    let prices = items.in_context(TracingSnapshot::capture(), |items| {
+    let prices = items.inside_current_span(|items| {
         items.map(|item| {
             info_span!("item", item).in_scope(|| {
                 info!(hop = "ParallelIterator", "looking up");

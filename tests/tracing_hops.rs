@@ -17,7 +17,7 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use ctxhop::{executor::Propagating, prelude::*, tracing::TracingSnapshot};
+use ctxhop::{executor::Propagating, tracing::prelude::*};
 use futures::{SinkExt, StreamExt, future, stream, task::SpawnExt};
 use rayon::prelude::*;
 use support::{Rig, Seen};
@@ -156,7 +156,7 @@ fn tasks() {
     });
     check("JoinSet", &["first poll", "last poll"], async |submit, probe| {
         let mut set = JoinSet::new();
-        submit.run(|| set.spawn(probe.saw_twice().with_current::<TracingSnapshot>()));
+        submit.run(|| set.spawn_with_current_span(probe.saw_twice()));
         set.join_next().await.unwrap().unwrap();
     });
     check("Propagating", &["first poll", "last poll"], async |submit, probe| {
@@ -178,7 +178,7 @@ fn cancellation() {
     });
     check("dropped half-way", &["first poll"], async |submit, probe| {
         let (started, _has_started) = oneshot::channel();
-        let mut task = Box::pin(submit.run(|| probe.saw_and_hangs(started).with_current::<TracingSnapshot>()));
+        let mut task = Box::pin(submit.run(|| probe.saw_and_hangs(started).with_current_span()));
         assert!(task.as_mut().poll(&mut task::Context::from_waker(Waker::noop())).is_pending());
         drop(task);
     });
@@ -198,18 +198,18 @@ fn cancellation() {
 fn channels() {
     check("std, run", &["run"], async |submit, probe| {
         let (tx, rx) = mpsc::channel();
-        submit.run(|| tx.send(probe.with_current::<TracingSnapshot>()).unwrap());
+        submit.run(|| tx.send_with_current_span(probe).unwrap());
         thread::spawn(move || rx.recv().unwrap().run(|probe| probe.saw("run"))).join().unwrap();
     });
     check("tokio, run_async", &["first poll", "last poll"], async |submit, probe| {
         let (tx, mut rx) = tokio::sync::mpsc::channel(1);
-        submit.run(|| tx.try_send(probe.with_current::<TracingSnapshot>()).unwrap());
+        submit.run(|| tx.try_send_with_current_span(probe).unwrap());
         let worker = async move { rx.recv().await.unwrap().run_async(Probe::saw_twice).await };
         tokio::spawn(worker.instrument(info_span!("stranger"))).await.unwrap();
     });
     check("never received", &[], async |submit, probe| {
         let (tx, rx) = mpsc::channel();
-        submit.run(|| tx.send(probe.with_current::<TracingSnapshot>()).unwrap());
+        submit.run(|| tx.send_with_current_span(probe).unwrap());
         drop(rx);
     });
 }
@@ -224,7 +224,7 @@ fn streams_and_sinks() {
             probe.saw("item");
             Some((n, (probe, n + 1)))
         });
-        let items = submit.run(|| items.with_current::<TracingSnapshot>());
+        let items = submit.run(|| items.with_current_span());
         tokio::spawn(async { assert_eq!(items.collect::<Vec<_>>().await, [0, 1]) }).await.unwrap();
     });
     check("sink", &["item"], async |submit, probe| {
@@ -232,7 +232,7 @@ fn streams_and_sinks() {
             probe.saw("item");
             Ok::<_, ()>(probe)
         });
-        let mut sink = Box::pin(submit.run(|| sink.with_current::<TracingSnapshot>()));
+        let mut sink = Box::pin(submit.run(|| sink.with_current_span()));
         // Not closed, as what is closed is let go, and then dropped where it is.
         tokio::spawn(async move { sink.send(()).await.unwrap() }).await.unwrap();
     });
@@ -331,8 +331,7 @@ fn rayon_waits() {
         submit.run(|| {
             ctxhop::tracing::rayon::scope(|scope| {
                 probe.saw("scope");
-                let body = probe.with_current::<TracingSnapshot>();
-                scope.spawn(move |_| body.run(|probe| probe.saw("spawn")));
+                scope.spawn_with_current_span(move |_| probe.saw("spawn"));
             });
         });
         assert_workers_clean();
@@ -385,7 +384,7 @@ fn parallel_iterators() {
             (0..2)
                 .into_par_iter()
                 .with_max_len(1)
-                .in_context(TracingSnapshot::capture(), |items| items.map(|_| threads.meet()))
+                .inside_current_span(|items| items.map(|_| threads.meet()))
                 .for_each(|()| probe.saw("item"));
             drop(probe);
         });
@@ -398,7 +397,7 @@ fn parallel_iterators() {
             let mut seen = (0..2)
                 .into_par_iter()
                 .with_max_len(1)
-                .in_context(TracingSnapshot::capture(), |items| {
+                .inside_current_span(|items| {
                     let items = items.map(|n| {
                         threads.meet();
                         probe.saw("item");

@@ -40,31 +40,34 @@
 //!
 //! # Messages
 //!
-//! No `set_parent` is needed: a new span is the child of the current context. So
+//! You need no `set_parent`: a new span is the child of the current context. So
 //! `carrier::extract(&headers).run(|| info_span!("request"))` continues the sender's trace, and inside
-//! `orders.process(&headers).run_async(…)` (feature `messaging`) a span is the child of the consumer's. That takes the
-//! layer's context activation, which is its default. The consumer's span is no span of `tracing`: log lines of its work
-//! have the fields, and are the events, of the span of `tracing` that is current where it runs, a worker's for instance.
-//! So open a span in the work: `orders.process(&headers).run_async(|| handle().instrument(info_span!("handle")))`. Where a
-//! worker has a span of its own, that is the consumer's parent, unless `Relation` says otherwise.
+//! `orders.process(&headers).run_async(…)` (feature `messaging`) a span is the child of the consumer's. This takes the
+//! layer's context activation, which is its default.
+//!
+//! The consumer's span is not a span of `tracing`. Log lines of its work have the fields of the `tracing` span that is current
+//! where it runs, a worker's for instance, and are that span's events. So open a span in the work:
+//! `orders.process(&headers).run_async(|| handle().instrument(info_span!("handle")))`. If a worker has a span of its own, that
+//! one is the consumer's parent, unless `Relation` says otherwise.
 //!
 //! # Limits
 //!
 //! - The hops that carry the OpenTelemetry context alone (`ctxhop::tokio::spawn`, `send_with_current_context`) keep traces
 //!   whole, with the layer's context activation, which is its default. Log lines behind them have no span's fields.
-//! - What others have entered on a thread can be set aside in tracing-subscriber's `Registry`, which tracing-opentelemetry
-//!   needs. With a subscriber that is no such thing, a hop without a span sees the span that its thread is in.
-//! - To set aside more than one span takes an allocation; so does the first guard of a thread.
-//! - What is set aside is to be left after it was put back. A span that is left meanwhile (a guard of `span.enter()` that
-//!   is dropped before the hop's is) is current on its thread again until it closes.
-//! - Layers that remember spans in thread-locals of their own, as `EnvFilter` does for directives with spans, are not told
-//!   what is set aside, and still go by it; so they do with `Instrument`.
-//! - While a thread ends, its layers may be gone: what is wrapped still works there, without span and context, and a guard
-//!   that was kept until then detaches nothing, so that its span stays open. Nobody knows the thread-locals of all layers:
-//!   where only others have entered spans on a thread, work that a thread-local of yours drops after theirs are gone ends as
-//!   it ends with `Instrument`.
-//! - A layer whose filter the captured span does not pass sees no span in its place: not those around it, which are not
-//!   captured.
+//! - A hop can set aside the spans that others have entered on a thread, if the subscriber has tracing-subscriber's
+//!   `Registry`, which tracing-opentelemetry needs. With another subscriber, a hop without a span sees the span that its
+//!   thread is in.
+//! - Setting aside more than one span takes an allocation. So does the first guard of a thread.
+//! - Leave a span after the hop has put it back. If it is left while it is set aside (somebody drops a guard of `span.enter()`
+//!   before the hop's guard), it is current on its thread again until it closes.
+//! - Layers that remember spans in thread-locals of their own, as `EnvFilter` does for directives with spans, do not learn
+//!   what is set aside, and still go by it. With `Instrument` they do so, too.
+//! - While a thread ends, its layers may be gone. A wrapped value still works there, without span and context; a guard that
+//!   was kept until then detaches nothing, so that its span stays open. Nobody knows the thread-locals of all layers: if only
+//!   others have entered spans on a thread, and a thread-local of yours drops work after theirs are gone, that work ends as it
+//!   ends with `Instrument`.
+//! - If the captured span does not pass a layer's filter, that layer sees no span in its place. It does not see the spans
+//!   around it either, because they are not captured.
 
 pub mod channel;
 #[cfg(any(feature = "futures", feature = "hyper"))]
