@@ -270,20 +270,18 @@ impl<C> Operation<C> {
     }
 
     /// Links to the previous attempt at the message. `remember` is told this one, and gives the previous one.
-    pub(crate) fn link_attempt(self, remember: impl FnOnce(SpanContext) -> Option<SpanContext>) -> Self {
-        let attempt = self.open.span_context().filter(|_| self.open.is_recording());
-        match attempt.and_then(remember) {
-            Some(previous) => self.link_with(previous, [KeyValue::new(LINK, PREVIOUS_ATTEMPT)]),
-            None => self,
+    pub(crate) fn link_attempt(&self, remember: impl FnOnce(SpanContext) -> Option<SpanContext>) {
+        let attempt = if self.open.is_recording() { self.open.span_context() } else { None };
+        if let Some(previous) = attempt.and_then(remember) {
+            self.open.link(previous, [KeyValue::new(LINK, PREVIOUS_ATTEMPT)]);
         }
     }
 
     /// What the message tells of itself.
-    pub(super) fn describe(mut self, message: &impl Carrier) -> Self {
+    pub(super) fn describe(&mut self, message: &impl Carrier) {
         if self.open.is_recording() {
             self.open.say_all(message.describe());
         }
-        self
     }
 
     pub(super) fn add_rejected(&self, rejected: impl IntoIterator<Item = Rejected>) {

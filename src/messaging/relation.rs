@@ -60,9 +60,16 @@ impl Origin {
         Self { base, links: links.collect() }
     }
 
-    /// Of many messages none is the parent, and none brings its baggage: the links are all that they give.
-    pub(super) fn of_many(ambient: Context) -> Self {
-        Self::new(ambient, Context::new(), Relation::Link, Trust::LinkOnly)
+    /// Of no message, or of many: of many none is the parent, and none brings its baggage.
+    pub(super) fn without_message(ambient: Context) -> Self {
+        let base = if ambient.span().span_context().is_valid() {
+            ambient
+        } else if ambient.is_telemetry_suppressed() {
+            Context::new().with_telemetry_suppressed()
+        } else {
+            Context::new()
+        };
+        Self { base, links: Vec::new() }
     }
 }
 

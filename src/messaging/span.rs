@@ -70,7 +70,8 @@ impl Open {
     /// Starts it, now.
     pub(super) fn start(target: &Target, start: Start) -> Self {
         let Start { action, creates, base, links, batch, delivery_count, since } = start;
-        let started = Started::new(since);
+        let tracer = target.telemetry().tracer();
+        let started = Started::new(since, !tracer.is_silent());
         let wording = target.wording(action);
         // Samplers see all that is there from the start.
         let attributes = || {
@@ -84,7 +85,7 @@ impl Open {
         let measured = !base.is_telemetry_suppressed();
         let (name, kind) = (wording.span_name.clone(), action.kind(creates));
         let telemetry::Started { context, own_span, recording } =
-            target.telemetry().tracer().start(name, kind, started.time, base, links, attributes);
+            tracer.start(name, kind, started.time, base, links, attributes);
         Self {
             target: target.clone(),
             action,
@@ -120,7 +121,7 @@ impl Open {
             running: false,
             messages: 0,
             partition: None,
-            started: Started::new(None),
+            started: Started::new(None, false),
             batch: false,
             delivery_count: false,
             said: Vec::new(),
@@ -205,7 +206,8 @@ impl Open {
         if self.recording {
             let span = context.span();
             self.tell(&span, failure.as_ref());
-            span.end_with_timestamp(self.started.time.checked_add(duration).unwrap_or_else(SystemTime::now));
+            let end = self.started.time.and_then(|time| time.checked_add(duration));
+            span.end_with_timestamp(end.unwrap_or_else(SystemTime::now));
         }
         drop(context);
         if self.measured && self.attempted {
@@ -284,19 +286,20 @@ pub(super) fn integer(value: u64) -> i64 {
 
 /// When an operation began.
 struct Started {
-    time: SystemTime,
+    /// `None` if nobody was expected to ask: the tracer makes no spans.
+    time: Option<SystemTime>,
     /// From `time` to `clock`. The clock tells the rest, because the system's time may jump.
     before: Duration,
     clock: Instant,
 }
 
 impl Started {
-    /// Now, if not at another time. It asks each clock once, because asking is not free.
-    fn new(since: Option<SystemTime>) -> Self {
+    /// Now, if not at another time. It asks each clock once at most, because asking is not free.
+    fn new(since: Option<SystemTime>, is_told: bool) -> Self {
         let clock = Instant::now();
         match since {
-            None => Self { time: SystemTime::now(), before: Duration::ZERO, clock },
-            Some(time) => Self { time, before: time.elapsed().unwrap_or_default(), clock },
+            None => Self { time: is_told.then(SystemTime::now), before: Duration::ZERO, clock },
+            Some(time) => Self { time: since, before: time.elapsed().unwrap_or_default(), clock },
         }
     }
 

@@ -115,9 +115,6 @@ impl Target {
 
     /// What a message says of its origin, if its sender may say anything, and what is wrong with it.
     pub(super) fn read(&self, message: &impl Carrier) -> (Context, Option<Rejected>) {
-        if message.keys().next().is_none() {
-            return (Context::new(), None);
-        }
         match self.shared.trust {
             Trust::Ignore => (Context::new(), None),
             Trust::Continue | Trust::LinkOnly => match self.shared.telemetry.try_extract(message) {
@@ -129,6 +126,9 @@ impl Target {
 
     /// Where a message's span belongs, which starts while `ambient` is current, and what is wrong with the message.
     pub(super) fn origin(&self, ambient: Context, message: &impl Carrier) -> (Origin, Option<Rejected>) {
+        if message.keys().next().is_none() {
+            return (Origin::without_message(ambient), None);
+        }
         let Shared { relation, trust, baggage, .. } = &*self.shared;
         let (said, rejected) = self.read(message);
         (Origin::new(ambient, baggage.apply(said), *relation, *trust), rejected)

@@ -90,6 +90,11 @@ impl Tracer {
         Self { tracer, silent: AtomicBool::new(false) }
     }
 
+    /// Whether it made no span the last time.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
     /// Starts a span in `base`. The attributes are not made for a tracer that makes no spans.
     ///
     /// Such a tracer is asked all the same, because it may make one after all. Then its sampler has seen no attributes and
@@ -98,17 +103,22 @@ impl Tracer {
         &self,
         name: String,
         kind: SpanKind,
-        time: SystemTime,
+        time: Option<SystemTime>,
         base: Context,
         links: Vec<Link>,
         attributes: impl FnOnce() -> Vec<KeyValue>,
     ) -> Started {
-        let silent = self.silent.load(Ordering::Relaxed);
-        let builder = SpanBuilder::from_name(name).with_kind(kind).with_start_time(time);
-        let (builder, late) = if silent {
-            (builder, Some((attributes, links)))
+        let silent = self.is_silent();
+        // The builder is big, and its methods move it.
+        let mut builder = SpanBuilder::from_name(name);
+        builder.span_kind = Some(kind);
+        builder.start_time = time;
+        let late = if silent {
+            Some((attributes, links))
         } else {
-            (builder.with_attributes(attributes()).with_links(links), None)
+            builder.attributes = Some(attributes());
+            builder.links = Some(links).filter(|links| !links.is_empty());
+            None
         };
         let mut span = self.tracer.build_with_context(builder, &base);
         // A span that is none must not take the place of the outer one: the context would stop flowing. A no-op tracer's

@@ -66,7 +66,8 @@ impl<T> Delivery<T> {
     /// ```
     pub fn process(&mut self) -> Operation {
         let operation = self.shared.destination.process_attempt(&*self, self.delivery_count());
-        operation.link_attempt(|attempt| self.remember(attempt))
+        operation.link_attempt(|attempt| self.remember(attempt));
+        operation
     }
 
     /// Remembers the span of this attempt, and gives that of the previous one.

@@ -130,7 +130,8 @@ impl Destination {
     pub(in crate::messaging) fn process_delivered(&self, delivery: &mut impl Delivered) -> (Operation, Origin) {
         let (origin, rejected) = self.target.origin(Context::capture(), &*delivery);
         let operation = self.process_in(origin.clone(), rejected, &*delivery, delivery.delivery_count());
-        (operation.link_attempt(|attempt| delivery.attempt(attempt)), origin)
+        operation.link_attempt(|attempt| delivery.attempt(attempt));
+        (operation, origin)
     }
 
     fn process_at(&self, message: &impl Carrier, delivery_count: Option<u64>) -> Operation {
@@ -146,9 +147,10 @@ impl Destination {
         delivery_count: Option<u64>,
     ) -> Operation {
         let start = Start::new(Action::Process, origin.base, origin.links);
-        let operation = self.start(Start { delivery_count, ..start });
+        let mut operation = self.start(Start { delivery_count, ..start });
         operation.add_rejected(rejected);
-        operation.describe(message)
+        operation.describe(message);
+        operation
     }
 
     /// Processes messages in one go, by a handler that takes them all at once: one `CONSUMER` span, with a link to each
@@ -211,7 +213,7 @@ impl Destination {
         if count == 0 {
             return self.none(Action::Process, ambient);
         }
-        let base = Origin::of_many(ambient).base;
+        let base = Origin::without_message(ambient).base;
         let operation = self.start(Start { batch: Some(count), ..Start::new(Action::Process, base, links) });
         operation.add_rejected(rejected);
         operation
@@ -270,7 +272,7 @@ impl Destination {
             return self.none(action, ambient);
         }
         // The number is not there from the start, so that it can be corrected: of very many messages only some are linked.
-        self.start(Start::new(action, Origin::of_many(ambient).base, links)).batch(count)
+        self.start(Start::new(action, Origin::without_message(ambient).base, links)).batch(count)
     }
 
     fn read_batch<'a, C, A>(

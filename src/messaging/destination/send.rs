@@ -40,11 +40,12 @@ impl Destination {
         let creation = self.creation(message);
         let creates = creation.is_none();
         let links = creation.into_iter().map(Link::with_context).collect();
-        let operation = self.start(Start { creates, ..Start::new(Action::Send, ambient, links) });
+        let mut operation = self.start(Start { creates, ..Start::new(Action::Send, ambient, links) });
         if creates {
             self.target.telemetry().inject(operation.context(), message);
         }
-        operation.describe(message)
+        operation.describe(message);
+        operation
     }
 
     /// Sends messages in one go: one span, with the number of messages.
@@ -120,9 +121,10 @@ impl Destination {
             return self.none(Action::Create, ambient);
         }
         let start = Start { creates: true, ..Start::new(Action::Create, ambient, Vec::new()) };
-        let operation = self.start(start);
+        let mut operation = self.start(start);
         self.target.telemetry().inject(operation.context(), message);
-        operation.describe(message)
+        operation.describe(message);
+        operation
     }
 
     /// The creation context of a message that is about to be sent, if it has one. Mostly the message has not even headers.
