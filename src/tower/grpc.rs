@@ -242,3 +242,40 @@ fn percent_decoded(value: &[u8]) -> String {
     }
     String::from_utf8_lossy(&decoded).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Code, parse_timeout, percent_decoded};
+
+    #[test]
+    fn timeouts_are_digits_and_a_unit() {
+        let units = [("1H", 3_600_000), ("2M", 120_000), ("3S", 3_000), ("4m", 4), ("99999999H", 359_999_996_400_000)];
+        for (value, millis) in units {
+            assert_eq!(parse_timeout(value.as_bytes()), Some(Duration::from_millis(millis)), "{value}");
+        }
+        assert_eq!(parse_timeout(b"5u"), Some(Duration::from_micros(5)));
+        assert_eq!(parse_timeout(b"6n"), Some(Duration::from_nanos(6)));
+        for value in ["", "S", "5", "-5S", "+5S", "5 S", "123456789S", "5s", "\u{ff}S"] {
+            assert_eq!(parse_timeout(value.as_bytes()), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_status_is_unknown() {
+        assert_eq!(Code::parse(b"13").name(), "INTERNAL");
+        for value in ["", "17", "-1", "OK", "999", "\u{ff}"] {
+            assert_eq!(Code::parse(value.as_bytes()), Code::UNKNOWN, "{value}");
+        }
+    }
+
+    #[test]
+    fn messages_are_decoded_or_left() {
+        for (message, decoded) in
+            [("caf%C3%A9", "café"), ("100%", "100%"), ("%zz%4", "%zz%4"), ("%FF", "\u{fffd}"), ("", "")]
+        {
+            assert_eq!(percent_decoded(message.as_bytes()), decoded);
+        }
+    }
+}

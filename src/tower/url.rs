@@ -62,3 +62,28 @@ pub(super) fn default_port(scheme: &str) -> Option<u16> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Uri;
+
+    use super::{full_url, host, redacted_query};
+
+    #[test]
+    fn secrets_are_replaced_by_key() {
+        let query = "a=1&sig=x=y&Sig=2&X-Amz-Signature=&sig&X-Goog-Signature=z";
+        let redacted = "a=1&sig=REDACTED&Sig=2&X-Amz-Signature=REDACTED&sig=REDACTED&X-Goog-Signature=REDACTED";
+        assert_eq!(redacted_query(query), redacted);
+        assert_eq!(redacted_query("a=1&b=sig"), "a=1&b=sig");
+    }
+
+    #[test]
+    fn a_url_has_no_password() {
+        let uri = Uri::from_static("https://me:secret@[::1]:8080/a");
+        let authority = uri.authority().unwrap();
+        let url = full_url(&uri, "https", Some(authority));
+        assert_eq!(url.as_deref(), Some("https://REDACTED:REDACTED@[::1]:8080/a"));
+        assert_eq!(host(authority), "::1");
+        assert_eq!(full_url(&uri, "https", None), None);
+    }
+}
