@@ -5,6 +5,7 @@ use std::{
     task::{self, Poll},
 };
 
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -131,8 +132,8 @@ pub trait PrepareBody<B> {
     /// The body that it goes on with.
     type Body;
 
-    /// Makes it of the body that the request came with; `inside` binds that to the request's context.
-    fn prepare(&self, body: B, inside: impl FnOnce(B) -> RequestBody<B>) -> Self::Body;
+    /// Gives the request that body; `inside` binds the one that it came with to the request's context.
+    fn prepare(&self, request: Request<B>, inside: impl FnOnce(B) -> RequestBody<B>) -> Request<Self::Body>;
 }
 
 /// The request's body goes on as it came. This is the default.
@@ -147,8 +148,8 @@ pub struct Inside<F>(pub(super) F);
 impl<B> PrepareBody<B> for AsItIs {
     type Body = B;
 
-    fn prepare(&self, body: B, _: impl FnOnce(B) -> RequestBody<B>) -> B {
-        body
+    fn prepare(&self, request: Request<B>, _: impl FnOnce(B) -> RequestBody<B>) -> Request<B> {
+        request
     }
 }
 
@@ -158,8 +159,8 @@ where
 {
     type Body = T;
 
-    fn prepare(&self, body: B, inside: impl FnOnce(B) -> RequestBody<B>) -> T {
-        self.0(inside(body))
+    fn prepare(&self, request: Request<B>, inside: impl FnOnce(B) -> RequestBody<B>) -> Request<T> {
+        request.map(|body| self.0(inside(body)))
     }
 }
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Span, SpanRef, Status, TraceContextExt, Tracer},
+    trace::{Span, SpanBuilder, SpanRef, Status, TraceContextExt, Tracer},
 };
 
 use super::{
@@ -48,8 +48,12 @@ impl Call {
         let (exchange, Start { name, span, metric }) = Exchange::start(settings, request);
 
         let tracer = settings.tracer();
-        let builder = tracer.span_builder(name).with_kind(settings.side.kind()).with_start_time(began);
-        let builder = builder.with_attributes(span).with_links(link.into_iter().collect());
+        // By its fields: a builder's methods move it, and it is large.
+        let mut builder = SpanBuilder::from_name(name);
+        builder.span_kind = Some(settings.side.kind());
+        builder.start_time = Some(began);
+        builder.attributes = Some(span);
+        builder.links = link.map(|link| vec![link]);
         let measured = !base.is_telemetry_suppressed();
         let span = tracer.build_with_context(builder, &base);
         // A span that is none must not take the place of the outer one: the context would stop flowing. A no-op tracer's
@@ -198,9 +202,9 @@ impl Call {
         headers: &HeaderMap,
         which: impl FnOnce(&'a Settings, &Exchange) -> (&'static str, &'a [http::HeaderName]),
     ) {
-        let (Some(span), Some(exchange)) = (self.span(), &self.exchange) else { return };
+        let Some(exchange) = &self.exchange else { return };
         let (prefix, names) = which(&self.settings, exchange);
-        if !names.is_empty() {
+        if let (false, Some(span)) = (names.is_empty(), self.span()) {
             span.set_attributes(recorded(prefix, names, headers));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use opentelemetry::KeyValue;
 
 use super::{
@@ -29,6 +29,10 @@ pub(super) struct Grpc {
 }
 
 const SYSTEM: &str = "grpc";
+
+static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+static STATUS: HeaderName = HeaderName::from_static("grpc-status");
+static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 impl Grpc {
     pub(super) const HEADER_PREFIXES: HeaderPrefixes =
@@ -61,7 +65,7 @@ impl Grpc {
             }
         };
         let authority = url::authority(request.uri(), request.headers());
-        for attribute in server(settings, authority.as_deref(), None) {
+        for attribute in server(settings, authority, None) {
             match settings.side {
                 Side::Client => both(&mut span, &mut metric, attribute),
                 Side::Server => span.push(attribute),
@@ -71,7 +75,7 @@ impl Grpc {
         let grpc = Self {
             method,
             said_at_end,
-            deadline: request.headers().get("grpc-timeout").and_then(|value| parse_timeout(value.as_bytes())),
+            deadline: request.headers().get(&TIMEOUT).and_then(|value| parse_timeout(value.as_bytes())),
             code: None,
             message: None,
             trailers_only: false,
@@ -87,9 +91,9 @@ impl Grpc {
     }
 
     pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
-        if let Some(code) = trailers.get("grpc-status") {
+        if let Some(code) = trailers.get(&STATUS) {
             self.code = Some(Code::parse(code.as_bytes()));
-            self.message = trailers.get("grpc-message").map(|message| percent_decoded(message.as_bytes()));
+            self.message = trailers.get(&MESSAGE).map(|message| percent_decoded(message.as_bytes()));
         }
     }
 

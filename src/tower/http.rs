@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use opentelemetry::{KeyValue, StringValue};
 
@@ -24,6 +24,8 @@ pub(super) struct Http {
     head: bool,
     status: Option<StatusCode>,
 }
+
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Those of RFC 9110, with PATCH and QUERY.
 const METHODS: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE", "QUERY"];
@@ -100,7 +102,7 @@ fn describe_served<B>(
     both(span, metric, KeyValue::new(URL_SCHEME, scheme_of_origin(uri.scheme_str(), headers)));
     span.push(KeyValue::new(URL_PATH, uri.path().to_owned()));
     span.extend(uri.query().map(|query| KeyValue::new(URL_QUERY, url::redacted_query(query).into_owned())));
-    span.extend(server(settings, url::authority(uri, headers).as_deref(), None));
+    span.extend(server(settings, url::authority(uri, headers), None));
     if let Some(agent) = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
         span.push(KeyValue::new(USER_AGENT_ORIGINAL, agent.to_owned()));
     }
@@ -116,10 +118,10 @@ fn describe_sent<B>(settings: &Settings, request: &Request<B>, span: &mut Vec<Ke
     let uri = request.uri();
     let scheme = uri.scheme_str().unwrap_or("http");
     let authority = url::authority(uri, request.headers());
-    for attribute in server(settings, authority.as_deref(), url::default_port(scheme)) {
+    for attribute in server(settings, authority, url::default_port(scheme)) {
         both(span, metric, attribute);
     }
-    span.extend(url::full_url(uri, scheme, authority.as_deref()).map(|url| KeyValue::new(URL_FULL, url)));
+    span.extend(url::full_url(uri, scheme, authority).map(|url| KeyValue::new(URL_FULL, url)));
     let resends = resend::count(request.extensions());
     if resends > 0 {
         span.push(KeyValue::new(HTTP_REQUEST_RESEND_COUNT, i64::from(resends)));
@@ -129,12 +131,15 @@ fn describe_sent<B>(settings: &Settings, request: &Request<B>, span: &mut Vec<Ke
 /// `server.address` and `server.port`, by the layer's settings or by the request.
 pub(super) fn server(
     settings: &Settings,
-    authority: Option<&http::uri::Authority>,
+    authority: Option<&str>,
     default_port: Option<u16>,
 ) -> impl Iterator<Item = KeyValue> + use<> {
     let (address, port) = match (&settings.server, authority) {
         (Some((address, port)), _) => (Some(address.clone()), *port),
-        (None, Some(authority)) => (Some(url::host(authority).into()), authority.port_u16().or(default_port)),
+        (None, Some(authority)) => {
+            let (host, port) = url::host_and_port(authority);
+            (Some(host.to_owned().into()), port.or(default_port))
+        }
         (None, None) => (None, None),
     };
     let address = address.map(|address| KeyValue::new(SERVER_ADDRESS, address));
@@ -148,7 +153,7 @@ pub(super) fn both(span: &mut Vec<KeyValue>, metric: &mut Vec<KeyValue>, attribu
 
 /// A proxy in front may have taken the encryption off. Only the two schemes are believed: it is an attribute of metrics.
 fn scheme_of_origin(of_request: Option<&str>, headers: &HeaderMap) -> &'static str {
-    let forwarded = headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok());
+    let forwarded = headers.get(&FORWARDED_PROTO).and_then(|proto| proto.to_str().ok());
     match forwarded.or(of_request) {
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
         _ => "http",

@@ -49,7 +49,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut call = Call::start(&self.settings, &mut request);
         let context = call.context().clone();
-        let request = request.map(|body| self.request_body.prepare(body, |body| RequestBody::new(body, &call)));
+        let request = self.request_body.prepare(request, |body| RequestBody::new(body, &call));
         let calling = EndOnUnwind::new(&mut call);
         let work = context.run(|| self.inner.call(request));
         calling.returned();

@@ -34,12 +34,11 @@ impl Side {
     /// A server goes by the headers alone: what is current belongs to the connection, or to another request. A client
     /// goes by what is current.
     pub(super) fn origin(self, settings: &Settings, headers: &HeaderMap) -> Origin {
-        let current = Context::capture();
         match self {
-            Self::Client => Origin { base: current, link: None, rejected: None },
+            Self::Client => Origin { base: Context::capture(), link: None, rejected: None },
             Self::Server => {
                 let mut origin = origin_of(settings, headers);
-                if current.is_telemetry_suppressed() {
+                if Context::is_current_telemetry_suppressed() {
                     origin.base = origin.base.with_telemetry_suppressed();
                 }
                 origin

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt::Write};
 
-use http::{HeaderMap, Uri, header::HOST, uri::Authority};
+use http::{HeaderMap, Uri, header::HOST};
 
 const REDACTED: &str = "REDACTED";
 
@@ -9,7 +9,10 @@ const SENSITIVE: [&str; 5] = ["X-Amz-Signature", "X-Amz-Credential", "X-Amz-Secu
 
 /// The query, with the values of sensitive keys replaced.
 pub(super) fn redacted_query(query: &str) -> Cow<'_, str> {
-    let key_of = |pair: &str| SENSITIVE.iter().find(|key| pair.split('=').next() == Some(key)).copied();
+    let key_of = |pair: &str| {
+        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+        SENSITIVE.into_iter().find(|sensitive| *sensitive == key)
+    };
     if !query.split('&').any(|pair| key_of(pair).is_some()) {
         return query.into();
     }
@@ -27,8 +30,8 @@ pub(super) fn redacted_query(query: &str) -> Cow<'_, str> {
 }
 
 /// The whole URL, without what is secret in it. `None` if the request does not say where it goes.
-pub(super) fn full_url(uri: &Uri, scheme: &str, authority: Option<&Authority>) -> Option<String> {
-    let authority = authority?.as_str();
+pub(super) fn full_url(uri: &Uri, scheme: &str, authority: Option<&str>) -> Option<String> {
+    let authority = authority?;
     let mut url = String::with_capacity(scheme.len() + authority.len() + 64);
     url.extend([scheme, "://"]);
     match authority.rsplit_once('@') {
@@ -43,16 +46,24 @@ pub(super) fn full_url(uri: &Uri, scheme: &str, authority: Option<&Authority>) -
 }
 
 /// Whom the request is meant for: `:authority`, or the header that stands for it.
-pub(super) fn authority<'a>(uri: &'a Uri, headers: &HeaderMap) -> Option<Cow<'a, Authority>> {
+pub(super) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     match uri.authority() {
-        Some(authority) => Some(Cow::Borrowed(authority)),
-        None => Authority::try_from(headers.get(HOST)?.as_bytes()).ok().map(Cow::Owned),
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(HOST)?.to_str().ok(),
     }
 }
 
-/// As the conventions write it: an IPv6 address without its brackets.
-pub(super) fn host(authority: &Authority) -> String {
-    authority.host().trim_start_matches('[').trim_end_matches(']').to_owned()
+/// The host, as the conventions write it, and the port: an IPv6 address is without its brackets. To parse an `Authority`
+/// would copy it.
+pub(super) fn host_and_port(authority: &str) -> (&str, Option<u16>) {
+    let host_port = authority.rsplit_once('@').map_or(authority, |(_credentials, host_port)| host_port);
+    if let Some((host, rest)) = host_port.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (host, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
+    }
+    match host_port.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()),
+        None => (host_port, None),
+    }
 }
 
 pub(super) fn default_port(scheme: &str) -> Option<u16> {
@@ -65,9 +76,9 @@ pub(super) fn default_port(scheme: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use http::Uri;
+    use http::{HeaderMap, Uri};
 
-    use super::{full_url, host, redacted_query};
+    use super::{authority, full_url, host_and_port, redacted_query};
 
     #[test]
     fn secrets_are_replaced_by_key() {
@@ -80,10 +91,24 @@ mod tests {
     #[test]
     fn a_url_has_no_password() {
         let uri = Uri::from_static("https://me:secret@[::1]:8080/a");
-        let authority = uri.authority().unwrap();
-        let url = full_url(&uri, "https", Some(authority));
+        let url = full_url(&uri, "https", authority(&uri, &HeaderMap::new()));
         assert_eq!(url.as_deref(), Some("https://REDACTED:REDACTED@[::1]:8080/a"));
-        assert_eq!(host(authority), "::1");
         assert_eq!(full_url(&uri, "https", None), None);
+    }
+
+    #[test]
+    fn a_host_is_without_its_port() {
+        for (authority, host, port) in [
+            ("shop.example", "shop.example", None),
+            ("shop.example:80", "shop.example", Some(80)),
+            ("me:secret@shop.example:80", "shop.example", Some(80)),
+            ("me:secret@[::1]:80", "::1", Some(80)),
+            ("[::1]", "::1", None),
+            ("shop.example:99999", "shop.example", None),
+            (":", "", None),
+            ("", "", None),
+        ] {
+            assert_eq!(host_and_port(authority), (host, port), "{authority}");
+        }
     }
 }
