@@ -56,7 +56,7 @@ fn reduce() {
     let matrix = Matrix::new();
     matrix.row("reduce", &["before", "identity", "reduce"]).check(map, |it, seen| {
         let sum = it.reduce(|| seen.pass("identity")(0), |a, b| seen.pass("reduce")(a + b));
-        assert_eq!(sum, (0..ITEMS).sum());
+        assert_eq!(sum, (0..ITEMS).sum::<u32>());
     });
     matrix
         .row("reduce_with", &["before", "reduce"])
