@@ -154,13 +154,14 @@ impl Carrier for Headers {
     }
 
     fn set(&mut self, key: &str, value: String) -> bool {
-        if !is_line(key) || !is_line(&value) {
+        if !is_line(&value) {
             return false;
         }
         // Propagators hand over a `&str` of any lifetime, and W3C's names need no copy.
         match W3c::of(key).map(W3c::name).filter(|name| *name == key) {
             Some(name) => self.insert(name, value),
-            None => self.insert(key.to_owned(), value),
+            None if is_line(key) => self.insert(key.to_owned(), value),
+            None => return false,
         }
         true
     }

@@ -144,7 +144,8 @@ impl<C: Carrier> Injector for Replacing<'_, C> {
             _ => (value, false),
         };
         let nothing_left = is_part && value.is_empty();
-        if nothing_left || !is_line(key) || !is_line(&value) || !self.carrier.set(key, value) {
+        let is_safe = (header.is_some() || is_line(key)) && is_line(&value);
+        if nothing_left || !is_safe || !self.carrier.set(key, value) {
             self.refuse(key, "does not take");
             self.carrier.remove(key);
             if is_parent {

@@ -164,11 +164,8 @@ impl Member<'_> {
 }
 
 fn format(baggage: &Baggage) -> String {
-    let mut list = String::new();
-    let lengths = baggage
-        .iter()
-        .map(|(key, (value, metadata))| 2 + key.as_str().len() + value.as_str().len() + metadata.as_str().len());
-    list.reserve(lengths.sum::<usize>().min(MAX_BYTES));
+    // Enough for most members; to sum their lengths up takes longer than to grow now and then.
+    let mut list = String::with_capacity((32 * baggage.len()).min(MAX_BYTES));
     for (key, (value, metadata)) in baggage {
         let end = list.len();
         if end > 0 {
@@ -212,27 +209,69 @@ fn split_properties(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
 fn parse(headers: &[&str]) -> Baggage {
     let mut baggage = Baggage::new();
     let (mut bytes, mut count) = (0, 0);
-    for member in headers.iter().flat_map(|header| header.split(',')) {
-        let member_bytes = member.len();
-        let member = trim(member);
-        count += usize::from(!member.is_empty());
-        if bytes + member_bytes > MAX_BYTES || count > MAX_MEMBERS {
-            break;
+    for header in headers {
+        let mut rest = Some(*header);
+        while let Some(list) = rest {
+            let (member, others) = Parts::split(list);
+            rest = others;
+            bytes += member.text.len();
+            count += usize::from(!trim(member.text).is_empty());
+            if bytes > MAX_BYTES || count > MAX_MEMBERS {
+                return baggage;
+            }
+            // The comma after it.
+            bytes += 1;
+            insert(&member, &mut baggage);
         }
-        // With the comma after it.
-        bytes += member_bytes + 1;
-        insert(member, &mut baggage);
     }
     baggage
 }
 
+/// A member, cut at its first `=` and its first `;`.
+struct Parts<'a> {
+    text: &'a str,
+    pair: Option<(&'a str, &'a str)>,
+    properties: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// The first member of a list, and what follows its comma. It looks at each byte once, where to split three times
+    /// would take several times as long.
+    fn split(list: &'a str) -> (Self, Option<&'a str>) {
+        let (mut equals, mut semicolon, mut comma) = (None, None, None);
+        for (at, byte) in list.bytes().enumerate() {
+            match byte {
+                b',' => {
+                    comma = Some(at);
+                    break;
+                }
+                b'=' if equals.is_none() && semicolon.is_none() => equals = Some(at),
+                b';' if semicolon.is_none() => semicolon = Some(at),
+                _ => {}
+            }
+        }
+        let end = comma.unwrap_or(list.len());
+        let (text, pair_end) = (&list[..end], semicolon.unwrap_or(end));
+        let pair = equals.map(|equals| (&list[..equals], &list[equals + 1..pair_end]));
+        let properties = semicolon.map_or("", |semicolon| &list[semicolon + 1..end]);
+        (Self { text, pair, properties }, comma.map(|comma| &list[comma + 1..]))
+    }
+}
+
 /// Inserts a member if it is right. Its key is the API's to check.
-fn insert(member: &str, baggage: &mut Baggage) {
-    let (member, properties) = member.split_once(';').unwrap_or((member, ""));
-    let Some((key, value)) = member.split_once('=') else { return };
-    let (key, value) = (trim(key), trim(value));
+fn insert(member: &Parts<'_>, baggage: &mut Baggage) {
+    let Some((key, value)) = member.pair.map(|(key, value)| (trim(key), trim(value))) else { return };
     if !percent::is_value(value) {
         return;
+    }
+    let metadata = read_properties(member.properties);
+    baggage.insert_with_metadata(key.to_owned(), percent::decode(value).into_owned(), metadata);
+}
+
+/// The properties that are right, without whitespace.
+fn read_properties(properties: &str) -> BaggageMetadata {
+    if properties.is_empty() {
+        return BaggageMetadata::default();
     }
     let mut metadata = String::new();
     for (key, value) in split_properties(properties) {
@@ -247,11 +286,15 @@ fn insert(member: &str, baggage: &mut Baggage) {
             }
         }
     }
-    let metadata = if metadata.is_empty() { BaggageMetadata::default() } else { metadata.into() };
-    baggage.insert_with_metadata(key.to_owned(), percent::decode(value).into_owned(), metadata);
+    metadata.into()
 }
 
 /// Without the optional whitespace around it.
 fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    let is_space = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+    if is_space(text.as_bytes().first()) || is_space(text.as_bytes().last()) {
+        text.trim_matches([' ', '\t'])
+    } else {
+        text
+    }
 }

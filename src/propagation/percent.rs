@@ -40,7 +40,8 @@ fn is(byte: u8, class: u8) -> bool {
 
 /// Whether it consists of what may be sent as the value of a member or of a property.
 pub(super) fn is_value(text: &str) -> bool {
-    text.bytes().all(|byte| is(byte, OCTET))
+    // Without an early end, which would take longer for what is right.
+    text.bytes().fold(OCTET, |all, byte| all & CLASSES[usize::from(byte)]) != 0
 }
 
 /// Whether it may be sent as the key of a member or of a property.
