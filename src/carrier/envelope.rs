@@ -16,8 +16,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Both sides have to know of it: a receiver who does not sees the frame as part of the body. A sender who does not is
-//! no trouble.
+//! Receivers have to know of envelopes: others see the frame as part of the body. Senders need not: a message without an
+//! envelope opens as all body.
 //!
 //! # The frame
 //!
@@ -25,12 +25,13 @@
 //! |---|---|
 //! | 7 | `F5 63 74 78 68 6F 70`: a byte that no text has, and `ctxhop` |
 //! | 1 | the version, 1 |
-//! | 2 | the length of all that follows up to the payload |
-//! | 2, n, 2, m | of each header: the length of its name, the name, the length of its value, the value |
+//! | 2 | the length of the headers that follow |
+//! | 2, n, 2, m | for each header: the length of its name, the name, the length of its value, the value |
 //! | the rest | the payload, untouched |
 //!
-//! Lengths are unsigned and big-endian, names and values UTF-8. A payload may be anything, also a sealed message, of
-//! which [`open`] opens the outermost envelope only.
+//! Lengths are unsigned and big-endian, names and values are UTF-8. A payload may be anything, even a sealed message:
+//! [`open`] opens the outermost envelope only. The frame has room for any text, so an opened header may contain line breaks
+//! if its sender wrote them; a [`Carrier`](super::Carrier) refuses to set such a value.
 
 use std::{error::Error, fmt, ops::Deref};
 
@@ -54,9 +55,9 @@ pub fn seal(headers: &Headers, payload: &[u8]) -> Result<Vec<u8>, HeadersTooLong
     Ok(message)
 }
 
-/// The front of an envelope, to which the payload is to be appended.
+/// The front of an envelope. Append the payload to it.
 ///
-/// Use it to save a copy, where the payload can be written, or serialised, right behind it.
+/// Use it to avoid a copy of the payload, if you can write or serialise the payload right behind it.
 ///
 /// # Errors
 ///
@@ -92,13 +93,13 @@ fn front(headers: &Headers, room: usize) -> Result<Vec<u8>, HeadersTooLong> {
     Ok(front)
 }
 
-/// Takes headers and payload out of a message. One that is not in an envelope is all payload.
+/// Takes headers and payload out of a message. A message without an envelope is all payload.
 ///
-/// The message may be a `Vec<u8>`, a slice, `Bytes` or whatever else holds bytes. It is moved, not copied.
+/// The message may be a `Vec<u8>`, a slice, `Bytes` or anything else that holds bytes. It is moved, not copied.
 ///
 /// # Errors
 ///
-/// The message begins as an envelope does, and goes on otherwise. The error has it, to be handled as it is.
+/// The message begins like an envelope and goes on in another way. The error gives the message back.
 ///
 /// # Examples
 ///
@@ -140,7 +141,7 @@ fn parse(frame: &[u8]) -> Result<(Headers, &[u8]), Flaw> {
     Ok((headers, payload))
 }
 
-/// What follows a length, of that length, and the rest.
+/// The bytes whose length comes first, and the rest.
 fn split_length(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(u16::from_be_bytes(*length).into())
@@ -164,7 +165,7 @@ impl fmt::Display for HeadersTooLong {
 
 impl Error for HeadersTooLong {}
 
-/// The payload of a message, and the message that it is in. It dereferences to the payload's bytes.
+/// The payload of a message, together with the whole message. It dereferences to the payload's bytes.
 #[derive(Clone, Copy)]
 pub struct Payload<B> {
     message: B,
@@ -172,12 +173,12 @@ pub struct Payload<B> {
 }
 
 impl<B> Payload<B> {
-    /// The whole message, with the envelope, if it was in one.
+    /// The whole message, with its envelope if it had one.
     pub fn into_message(self) -> B {
         self.message
     }
 
-    /// Where in the message the payload starts, to cut it out by means of the message's own.
+    /// Where in the message the payload starts, to cut it out with the message's own methods.
     pub const fn start(&self) -> usize {
         self.start
     }
@@ -197,14 +198,14 @@ impl<B: AsRef<[u8]>> AsRef<[u8]> for Payload<B> {
     }
 }
 
-/// Its length only: it may be long, and is nobody's to log.
+/// Shows the length only, because payloads are long and may be secret.
 impl<B: AsRef<[u8]>> fmt::Debug for Payload<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Payload").field(&format_args!("{} bytes", self.len())).finish()
     }
 }
 
-/// A message begins as an envelope does, and goes on otherwise.
+/// A message begins like an envelope and goes on in another way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct OpenError<B> {
     flaw: Flaw,
@@ -217,18 +218,18 @@ impl<B> OpenError<B> {
         self.flaw
     }
 
-    /// The message, as it came.
+    /// The message, unchanged.
     pub fn into_message(self) -> B {
         self.message
     }
 
-    /// The message, as it came, as a payload.
+    /// The whole message as a payload.
     pub fn into_payload(self) -> Payload<B> {
         Payload { message: self.message, start: 0 }
     }
 }
 
-/// Without the message, which may be long.
+/// Does not show the message, which may be long.
 impl<B> fmt::Debug for OpenError<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenError").field("flaw", &self.flaw).finish_non_exhaustive()
@@ -251,10 +252,10 @@ impl<B> Error for OpenError<B> {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Flaw {
-    /// It ends before its headers do, or says that they are longer than they are.
+    /// The envelope ends before its headers do, or tells a length that is too long.
     Truncated,
-    /// It is of a version that this crate does not know.
+    /// This crate does not know the envelope's version.
     Version(u8),
-    /// A header is longer than all of them, or is not UTF-8.
+    /// A header is longer than all headers together, or is not UTF-8.
     Malformed,
 }

@@ -41,7 +41,7 @@ pub fn extract(carrier: &impl Carrier) -> Context {
     read(carrier).unwrap_or_else(Rejected::into_context)
 }
 
-/// Takes the context out of a message, by this propagator. Otherwise as [`extract`].
+/// Takes the context out of a message, by this propagator. In all else it is [`extract`].
 #[track_caller]
 pub fn extract_with(propagator: &dyn TextMapPropagator, carrier: &impl Carrier) -> Context {
     trail::received();
@@ -75,7 +75,7 @@ pub fn try_extract(carrier: &impl Carrier) -> Result<Context, Rejected> {
     read(carrier)
 }
 
-/// Takes the context out of a message, by this propagator. Otherwise as [`try_extract`].
+/// Takes the context out of a message, by this propagator. In all else it is [`try_extract`].
 ///
 /// # Errors
 ///
@@ -115,19 +115,19 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// The key of the header, or of the first, if there are several.
+    /// The key of the header, or of the first of several.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// What is wrong with it.
+    /// What is wrong with the header.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// The context that the other headers made, which may be empty. It is that of [`extract`].
+    /// The context that the other headers made, which may be empty. [`extract`] returns the same.
     #[must_use]
     pub fn into_context(self) -> Context {
         self.context

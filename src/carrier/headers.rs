@@ -80,7 +80,7 @@ impl Headers {
         self.0.iter().filter(move |header| is(header, name)).map(|(_, value)| value.as_str())
     }
 
-    /// Adds a header at the end, next to those of the same name.
+    /// Adds a header at the end. Headers of the same name stay.
     pub fn append(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
         self.push((name.into(), value.into()));
     }
@@ -93,7 +93,7 @@ impl Headers {
         self.0.push(header);
     }
 
-    /// Sets a header in place of all those of the same name: where the first of them was, else at the end.
+    /// Sets a header and removes all others of the same name. It takes the place of the first of them, or the end.
     pub fn insert(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
         let header = (name.into(), value.into());
         let Some(first) = self.0.iter().position(|other| is(other, &header.0)) else { return self.push(header) };
@@ -105,7 +105,7 @@ impl Headers {
         self.0[first] = header;
     }
 
-    /// Removes all headers of a name, and returns the first's value.
+    /// Removes all headers of a name, and returns the value of the first.
     #[inline]
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let first = self.0.iter().position(|header| is(header, name))?;
@@ -114,13 +114,13 @@ impl Headers {
         Some(value)
     }
 
-    /// Names and values, in their order.
+    /// The names and values, in their order.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
         Iter(self.0.iter())
     }
 
-    /// Names, in their order; one that has several values, several times.
+    /// The names, in their order. A name with several values comes several times.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.iter().map(|(name, _)| name)
     }
@@ -211,7 +211,7 @@ impl IntoIterator for Headers {
     }
 }
 
-/// What [`Headers::iter`] returns.
+/// The iterator of [`Headers::iter`].
 #[derive(Clone, Debug)]
 pub struct Iter<'a>(slice::Iter<'a, Header>);
 

@@ -1,4 +1,4 @@
-//! HTTP. A value of a header need not be text; one that is, is ASCII.
+//! HTTP headers. A value may be any bytes; only visible ASCII counts as text.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ impl Carrier for HeaderMap {
 
     fn set(&mut self, key: &str, value: String) -> bool {
         let name = HeaderName::from_bytes(key.as_bytes()).ok();
-        // Bytes beyond ASCII may be sent, but not be read as text again.
+        // HTTP can send bytes beyond ASCII, but the map cannot read them as text again.
         let value = value.is_ascii().then(|| HeaderValue::try_from(value).ok()).flatten();
         name.zip(value).is_some_and(|(name, value)| self.try_insert(name, value).is_ok())
     }
@@ -26,7 +26,7 @@ impl Carrier for HeaderMap {
     fn remove(&mut self, key: &str) {
         let Ok(name) = HeaderName::from_bytes(key.as_bytes()) else { return };
         if self.contains_key(&name) {
-            // The map's own way is to put its last header where the removed one was.
+            // The map's own `remove` puts its last header in the place of the removed one.
             match without(self, &name) {
                 Some(others) => *self = others,
                 None => _ = self.remove(&name),
@@ -39,7 +39,7 @@ impl Carrier for HeaderMap {
     }
 }
 
-/// The other headers, in their order. `None` if the map cannot be made, as it is too full and hashes badly.
+/// The other headers, in their order. `None` if no such map can be made, because it is too full and hashes badly.
 fn without(map: &HeaderMap, removed: &HeaderName) -> Option<HeaderMap> {
     let mut others = HeaderMap::try_with_capacity(map.keys_len()).ok()?;
     for (name, value) in map.iter().filter(|(name, _)| *name != removed) {

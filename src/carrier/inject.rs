@@ -61,7 +61,7 @@ use crate::propagation::{
 /// assert!(message.is_empty());
 /// ```
 ///
-/// What is borrowed to be read does not compile. It is `request.headers_mut()`, not `&mut request.headers()`:
+/// A message that is borrowed for reading does not compile. Write `request.headers_mut()`, not `&mut request.headers()`:
 ///
 /// ```compile_fail,E0277
 /// # let request = http::Request::new(());
@@ -71,7 +71,7 @@ pub fn inject(cx: &Context, carrier: &mut impl Carrier) -> bool {
     global::get_text_map_propagator(|propagator| inject_with(propagator, cx, carrier))
 }
 
-/// Puts a context into a message, by this propagator. Otherwise as [`inject`].
+/// Puts a context into a message, by this propagator. In all else it is [`inject`].
 pub fn inject_with(propagator: &dyn TextMapPropagator, cx: &Context, carrier: &mut impl Carrier) -> bool {
     let baggage = cx.baggage();
     let (mut safe, mut commas) = (true, false);

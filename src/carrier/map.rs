@@ -1,4 +1,4 @@
-//! Maps. A name has one value, but may be there in more than one case.
+//! Maps. A key has one value, but the map may hold it in several cases.
 
 use std::{
     collections::{BTreeMap, HashMap},

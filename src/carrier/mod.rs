@@ -224,8 +224,15 @@ pub(crate) fn same_key(a: &str, b: &str) -> bool {
 pub(crate) fn is_line(text: &str) -> bool {
     let bytes = text.as_bytes();
     // Eight bytes at a time, and the last eight, which mostly overlap with others.
-    let words = bytes.chunks_exact(8).filter_map(|word| word.first_chunk()).chain(bytes.last_chunk());
-    let suspicious = bytes.len() < 8 || words.fold(false, |any, word| any | has_control(*word));
+    let mut suspicious = true;
+    if let Some(last) = bytes.last_chunk() {
+        suspicious = has_control(*last);
+        let mut rest = bytes;
+        while let Some((word, after)) = rest.split_first_chunk() {
+            suspicious |= has_control(*word);
+            rest = after;
+        }
+    }
     !suspicious || !bytes.iter().any(|byte| matches!(byte, b'\0' | b'\n' | b'\r'))
 }
 

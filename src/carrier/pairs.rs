@@ -1,4 +1,4 @@
-//! Ordered pairs that may repeat, as MQTT 5 has them.
+//! Ordered pairs that may repeat, like MQTT 5's user properties.
 
 use super::{Carrier, is_line, same_key};
 

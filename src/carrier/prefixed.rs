@@ -4,7 +4,7 @@ use opentelemetry::KeyValue;
 
 use super::{Carrier, bounded::MAX_VALUES, same_key};
 
-/// A carrier whose keys begin with a prefix, among others that do not and are not seen.
+/// The keys of a carrier that begin with a prefix. Other keys are not seen.
 ///
 /// Use it where the context shares a map with the user's attributes. Pub/Sub's prefix is `googclient_`. Of a key with more
 /// than 65 values, the first 65 are seen, one more than [`extract`](super::extract) reads.
@@ -56,7 +56,7 @@ impl<C> Prefixed<C> {
 }
 
 impl<C: Carrier> Prefixed<C> {
-    /// The prefix as the carrier has it in its keys: it need not keep it either.
+    /// The prefix as the carrier spells it in its keys.
     fn spelled_prefix(&self) -> Cow<'_, str> {
         if self.prefix.is_empty() { "".into() } else { self.carrier.spelling(&self.prefix) }
     }

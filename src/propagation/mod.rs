@@ -46,14 +46,11 @@ impl Header {
     /// Which header a key is, in whatever case. To compare with constants takes a fraction of a comparison of texts.
     #[inline]
     pub(crate) fn of(key: &str) -> Option<Self> {
-        match key.as_bytes() {
-            b"traceparent" => Some(Self::Traceparent),
-            b"tracestate" => Some(Self::Tracestate),
-            b"baggage" => Some(Self::Baggage),
-            _ if !matches!(key.len(), 7 | 10 | 11) => None,
-            _ => [Self::Traceparent, Self::Tracestate, Self::Baggage]
-                .into_iter()
-                .find(|header| key.eq_ignore_ascii_case(header.name())),
+        match key.len() {
+            11 if key == TRACEPARENT || key.eq_ignore_ascii_case(TRACEPARENT) => Some(Self::Traceparent),
+            10 if key == TRACESTATE || key.eq_ignore_ascii_case(TRACESTATE) => Some(Self::Tracestate),
+            7 if key == BAGGAGE || key.eq_ignore_ascii_case(BAGGAGE) => Some(Self::Baggage),
+            _ => None,
         }
     }
 
@@ -94,36 +91,36 @@ pub(crate) fn leading_members(list: &str, max_bytes: usize, max_members: usize) 
 
 static FIELDS: LazyLock<[String; 2]> = LazyLock::new(|| [TRACEPARENT.to_owned(), TRACESTATE.to_owned()]);
 
-/// What level 2 of the recommendation defines. All other flags are to be sent as zero.
+/// The flags that level 2 of the recommendation defines. All others are sent as zero.
 const KNOWN_FLAGS: u8 = SAMPLED | RANDOM_TRACE_ID;
 
 const SAMPLED: u8 = 0b1;
 
-/// The trace id's last seven bytes are random: level 2's flag, which the API's `TraceFlags` has no name for.
+/// The trace id's last seven bytes are random. Level 2 defines this flag, and the API's `TraceFlags` has no name for it.
 const RANDOM_TRACE_ID: u8 = 0b10;
 
-/// Writes and reads `traceparent` and `tracestate`, as [W3C Trace Context, level 2](https://www.w3.org/TR/trace-context-2/)
-/// has them.
+/// Writes and reads `traceparent` and `tracestate` by the rules of
+/// [W3C Trace Context, level 2](https://www.w3.org/TR/trace-context-2/).
 ///
 /// Use it in place of the SDK's propagator of the same name. It differs where that one departs from the recommendation:
 ///
-/// - Short ids, signs, upper case, one-digit versions, whatever follows a version `00`, and a second `traceparent` make
-///   the header invalid: the context stays as it is, and `tracestate` is not looked at.
-/// - Several `tracestate` headers are joined. One that breaks the grammar, or has more than 32 members, is dropped as a
-///   whole, and the `traceparent` stays. Of two members with one key, the first stays, which is the latest.
-/// - The random-trace-id flag is kept, for as long as the trace id is, also where a sampler drops the span and clears
-///   its flags. Flags that level 2 does not know are sent as zero.
-/// - No empty `tracestate` is written, nor a member that breaks the grammar, whoever has put it there.
+/// - Short ids, signs, upper case, one-digit versions, anything after a version `00`, and a second `traceparent` make the
+///   header invalid: the context stays as it is, and `tracestate` is not read.
+/// - Several `tracestate` headers are joined. A list that breaks the grammar, or has more than 32 members, is dropped as a
+///   whole, and the `traceparent` stays. Of two members with one key, the first stays, because it is the latest.
+/// - The random-trace-id flag is kept as long as the trace id is, even if a sampler drops the span and clears its flags.
+///   Flags that level 2 does not know are sent as zero.
+/// - No empty `tracestate` is written, and no member that breaks the grammar.
 ///
 /// # Members that the API cannot hold
 ///
 /// [`TraceState`](opentelemetry::trace::TraceState) refuses keys that level 2 allows: `tenant@a-long-system-name`,
 /// `a@b@c`. Such members are not in [`SpanContext::trace_state`]. They travel beside it in the [`Context`], together
-/// with the flag above, and are written again, in their place, by a context that comes from the extracted one and is
-/// still in its trace. What the span's own tracestate adds, changes or deletes is honoured: what is set goes to the front,
-/// before them; one that is cleared (`TraceState::NONE`) clears them as well. Two things cannot be seen: that the first
-/// member is set to what it was, and that a tracestate of nothing but such members is cleared. A context built anew
-/// around the span (`Context::new().with_span(span)`) has lost them.
+/// with the flag above. A context that comes from the extracted one, and is still in its trace, writes them again in
+/// their place. Changes of the span's own tracestate count: members that it sets go to the front, and clearing it
+/// (`TraceState::NONE`) clears all members. Two changes cannot be seen: setting the first member to its old value, and
+/// clearing a tracestate that has only such members. A context built anew around the span
+/// (`Context::new().with_span(span)`) has lost them.
 ///
 /// # Examples
 ///
@@ -185,8 +182,8 @@ impl TextMapPropagator for TraceContextPropagator {
         let flags = flags & KNOWN_FLAGS;
         let span_context = SpanContext::new(trace_id, span_id, TraceFlags::new(flags), true, tracestate);
         let received = Received { trace_id, random: flags & RANDOM_TRACE_ID, tracestate: extended };
-        // To put a value into a context costs more than all the rest, so only where there is something to remember, or
-        // something remembered to forget.
+        // A value in a context costs more than all the rest. It is only needed to remember something, or to forget what an
+        // outer context remembers.
         if received.is_worth_keeping() || cx.get::<Received>().is_some() {
             cx.with_value(received).with_remote_span_context(span_context)
         } else {
@@ -199,7 +196,7 @@ impl TextMapPropagator for TraceContextPropagator {
     }
 }
 
-/// What a span made in the extracted context would lose.
+/// The parts of a received trace that a span in the extracted context would lose.
 #[derive(Debug)]
 struct Received {
     trace_id: TraceId,
@@ -214,7 +211,7 @@ impl Received {
     }
 }
 
-/// Two of them are none: which one is right, nobody can tell.
+/// Two of them count as none, because nobody can tell which one is right.
 fn extract_traceparent(extractor: &dyn Extractor) -> Option<traceparent::Fields> {
     match *extractor.get_all(TRACEPARENT)? {
         [value] => traceparent::parse(value),

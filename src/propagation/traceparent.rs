@@ -32,7 +32,7 @@ pub(super) fn parse(value: &str) -> Option<Fields> {
     let (ends_well, flags) = match version {
         0 => (rest.is_empty(), flags),
         NO_VERSION => (false, flags),
-        // Of a later version's flags, only this one may be taken to mean what it does here.
+        // Of a later version's flags, only this one is sure to mean the same.
         _ => (matches!(rest, [] | [b'-', ..]), flags & TraceFlags::SAMPLED.to_u8()),
     };
     let dashes = text[2] == b'-' && text[35] == b'-' && text[52] == b'-';
@@ -55,7 +55,7 @@ fn decode(text: &[u8], bytes: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-// Eight digits at a time, each in a byte of a word. It is what makes this several times as fast as a loop.
+// Eight digits at a time, each in a byte of a word. That makes this several times as fast as a loop.
 
 /// The same byte, eight times.
 const fn all(byte: u8) -> u64 {
@@ -75,7 +75,7 @@ fn from_digits(digits: [u8; 8]) -> Option<[u8; 4]> {
     let text = u64::from_be_bytes(digits);
     let is_letter = (text & all(0x40)) >> 6;
     let values = (text & all(0x0f)) + 9 * is_letter;
-    // Anything that is not a digit has become another's value, or one that is too high.
+    // A byte that is no digit has the value of another byte by now, or one that is too high.
     let valid = values & all(0xf0) == 0 && text_of(values) == text;
     let bytes = (values | values >> 4) & 0x00ff_00ff_00ff_00ff;
     let [_, a, _, b, _, c, _, d] = bytes.to_be_bytes();

@@ -20,14 +20,14 @@ pub(super) struct Extended {
     held: TraceState,
 }
 
-/// Reads the list, over all headers: what the API can hold of it, and the whole if that is not all. `None` if it is not
-/// as the recommendation has it.
+/// Reads the list, over all headers: the members that the API can hold, and the whole list if there are others. `None` if
+/// the list breaks the grammar.
 pub(super) fn parse(headers: &[&str]) -> Option<(TraceState, Option<Extended>)> {
     let mut members = Vec::new();
     let mut count = 0;
     for text in headers.iter().flat_map(|header| header.split(',')) {
         let text = text.trim_matches(OPTIONAL_WHITESPACE);
-        // Empty members are allowed and mean nothing, so they are not counted either.
+        // Empty members are allowed and mean nothing, so they do not count.
         if text.is_empty() {
             continue;
         }
@@ -43,11 +43,11 @@ pub(super) fn parse(headers: &[&str]) -> Option<(TraceState, Option<Extended>)> 
     Some(hold(&members))
 }
 
-/// The list to be sent: the span's own, and around it the members that only `extended` has. `None` if it is empty.
+/// The list to send: the span's own, and around it the members that only `extended` has. `None` if it is empty.
 pub(super) fn format(own: &TraceState, extended: Option<&Extended>) -> Option<String> {
     match extended {
         Some(extended) if *own == extended.held => Some(extended.all.clone()),
-        // Cleared, which is not to have its last member deleted: that leaves a list without members.
+        // It was cleared. If its last member were deleted, it would be a list without members.
         _ if *own == TraceState::NONE => None,
         Some(extended) => merge(own, extended),
         None => join(own.into_iter()),
@@ -55,7 +55,8 @@ pub(super) fn format(own: &TraceState, extended: Option<&Extended>) -> Option<St
 }
 
 fn merge(own: &TraceState, extended: &Extended) -> Option<String> {
-    // What is set goes to the front, and the rest keeps its order: it is as much of the end as was in this order before.
+    // A member that is set goes to the front, and the others keep their order: the longest end that was in this order
+    // before was not set.
     let own: Vec<_> = own.into_iter().collect();
     let held: Vec<_> = extended.held.into_iter().collect();
     let mut before = held.iter().rev();
@@ -87,7 +88,7 @@ fn is_value(value: &str) -> bool {
         && bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b',' && byte != b'=')
 }
 
-/// The API says all or nothing, and has its reasons to itself. So: all, else one by one.
+/// The API takes all members or refuses all, without a reason. So this tries all, and then one by one.
 fn hold(members: &[(&str, &str)]) -> (TraceState, Option<Extended>) {
     let try_hold = |members: &[(&str, &str)]| TraceState::from_key_value(members.iter().copied());
     if let Ok(all) = try_hold(members) {
@@ -99,8 +100,8 @@ fn hold(members: &[(&str, &str)]) -> (TraceState, Option<Extended>) {
     (held.clone(), Some(Extended { all, held }))
 }
 
-/// Leaves out what would have receivers drop the whole list: the API accepts values that the recommendation does not, and
-/// two members of one key.
+/// Leaves out members for which receivers would drop the whole list: the API accepts values that the recommendation does
+/// not, and two members of one key.
 fn join<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
     let mut list = String::new();
     for (key, value) in members.filter(|(key, value)| is_key(key) && is_value(value)).take(MAX_MEMBERS) {

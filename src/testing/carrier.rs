@@ -431,7 +431,7 @@ impl<'a, C: Carrier> CarrierContract<'a, C> {
         carrier.set("user_one", "1".to_owned());
         carrier.set("user_two", "2".to_owned());
         fill(&mut carrier);
-        // Three, as two would be in order again once two before them have been removed by swapping.
+        // Three, because two would be in order again after two removals by swapping.
         for (key, value) in [("user_after", "3"), ("user_next", "4"), ("user_last", "5")] {
             carrier.set(key, value.to_owned());
         }

@@ -9,6 +9,7 @@
 //! difference is what the rounds take, without the start of the process. A compiler, a libc and a valgrind of other
 //! versions make something else of the same code, so there the figures are shown, but nothing fails.
 
+mod baggage;
 #[path = "../../by_hand/mod.rs"]
 mod by_hand;
 #[path = "../../twin/mod.rs"]
@@ -173,6 +174,11 @@ const CASES: &[Case] = &[
         carrier::inject_with(&propagator, &context(), &mut headers);
         with(rounds, |_| drop(carrier::extract_with(&propagator, black_box(&headers))));
     }),
+    ("inject a member", "SDK, HashMap", baggage::inject_by_sdk),
+    ("inject a member", "ctxhop", baggage::inject),
+    ("extract a member", "the API alone", baggage::extract_by_nobody),
+    ("extract a member", "SDK, HashMap", baggage::extract_by_sdk),
+    ("extract a member", "ctxhop", baggage::extract),
     ("publish + process", "by hand", |rounds| {
         let tracer = SdkTracerProvider::builder().with_span_processor(Discard).build().tracer("instructions");
         block_on(async move {
