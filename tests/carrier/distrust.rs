@@ -51,6 +51,72 @@ fn no_carrier_takes_what_is_more_than_a_line() {
     check(Some(Headers::new()));
 }
 
+#[test]
+fn a_line_break_is_found_wherever_it_is() {
+    for length in 1..40 {
+        for at in 0..length {
+            for unsafe_byte in ['\r', '\n', '\0'] {
+                let mut text = "\tx ".repeat(14)[..length].to_owned();
+                assert!(Headers::new().set("key", text.clone()), "{text:?}");
+                text.replace_range(at..=at, &unsafe_byte.to_string());
+                assert!(!Headers::new().set("key", text.clone()), "{text:?}");
+            }
+        }
+    }
+}
+
+/// Takes anything, as a carrier of a user may.
+#[derive(Default)]
+struct Anything(Vec<(String, String)>);
+
+impl Carrier for Anything {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        Carrier::get_all(&self.0, key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        Carrier::keys(&self.0)
+    }
+
+    fn set(&mut self, key: &str, value: String) -> bool {
+        self.0.push((key.to_owned(), value));
+        true
+    }
+
+    fn remove(&mut self, key: &str) {
+        Carrier::remove(&mut self.0, key);
+    }
+}
+
+#[test]
+fn no_line_break_reaches_any_carrier() {
+    let mut carrier = Anything::default();
+    assert!(!inject_with(&Raw::new(), &with_baggage(&[("tenant", "x\ny", ""), ("user", "7", "")]), &mut carrier));
+    assert_eq!(carrier.0, [("baggage", "user=7;"), ("raw-user", "7")].map(|(key, value)| (key.into(), value.into())));
+
+    /// Sets a key that is more than a line.
+    #[derive(Debug)]
+    struct BrokenKey;
+
+    impl TextMapPropagator for BrokenKey {
+        fn inject_context(&self, _: &Context, injector: &mut dyn Injector) {
+            injector.set("x\ny", "1".to_owned());
+            injector.set("traceparent", "x\ny".to_owned());
+        }
+
+        fn extract_with_context(&self, cx: &Context, _: &dyn Extractor) -> Context {
+            cx.clone()
+        }
+
+        fn fields(&self) -> FieldIter<'_> {
+            FieldIter::new(&[])
+        }
+    }
+    let mut carrier = Anything::default();
+    assert!(!inject_with(&BrokenKey, &Context::new(), &mut carrier));
+    assert!(carrier.0.is_empty(), "{:?}", carrier.0);
+}
+
 /// Writes keys, values and metadata as they are.
 #[derive(Debug)]
 struct Raw(Vec<String>);
