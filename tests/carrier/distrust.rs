@@ -56,7 +56,7 @@ fn a_line_break_is_found_wherever_it_is() {
     for length in 1..40 {
         for at in 0..length {
             for unsafe_byte in ['\r', '\n', '\0'] {
-                let mut text = "\tx ".repeat(14)[..length].to_owned();
+                let mut text = "xyz".repeat(14)[..length].to_owned();
                 assert!(Headers::new().set("key", text.clone()), "{text:?}");
                 text.replace_range(at..=at, &unsafe_byte.to_string());
                 assert!(!Headers::new().set("key", text.clone()), "{text:?}");
