@@ -6,6 +6,11 @@ pub(crate) use crate::strict::hop::{Hop, attaching, captured, full, received};
 #[cfg(not(feature = "strict"))]
 pub(crate) use off::{Hop, attaching, captured, full, received};
 
+#[cfg(all(feature = "strict", feature = "tokio-hooks", tokio_unstable))]
+pub(crate) use crate::strict::hop::Border;
+#[cfg(all(not(feature = "strict"), feature = "tokio-hooks", tokio_unstable))]
+pub(crate) use off::Border;
+
 #[cfg(not(feature = "strict"))]
 mod off {
     use opentelemetry::Context;
@@ -16,6 +21,16 @@ mod off {
     impl Hop {
         #[inline(always)]
         pub(crate) fn new<'a>(_name: &'static str, _context: impl FnOnce() -> Option<&'a Context>) -> Self {
+            Self
+        }
+
+        #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
+        #[inline(always)]
+        pub(crate) fn at<'a>(
+            _name: &'static str,
+            _at: &'static std::panic::Location<'static>,
+            _context: impl FnOnce() -> Option<&'a Context>,
+        ) -> Self {
             Self
         }
 
@@ -37,5 +52,5 @@ mod off {
     pub(crate) const fn full() {}
 
     #[inline(always)]
-    pub(crate) const fn received() {}
+    pub(crate) const fn received(_call: &'static str) {}
 }

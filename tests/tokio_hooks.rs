@@ -6,6 +6,7 @@ mod support;
 
 use std::{
     future::pending,
+    mem,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -182,6 +183,8 @@ fn ten_thousand_tasks_with_children_never_mix() {
         }
     });
     assert_eq!(wrong.load(Ordering::Relaxed), 0);
+    // A task is joined a little before its hook is called; the runtime's end waits for both.
+    drop(multi);
     assert_eq!((hooks.len(), hooks.refused()), (0, 0));
 }
 
@@ -253,4 +256,25 @@ fn what_the_runtime_drops_as_it_shuts_down_is_not_covered() {
         assert_eq!(*dropped.lock().unwrap(), [None]);
         assert!(hooks.is_empty(), "{hooks:?}");
     }
+}
+
+/// Strict mode knows each bare task by the line that spawned it.
+#[cfg(feature = "strict")]
+#[test]
+fn strict_mode_names_the_spawn_of_a_bare_task() {
+    let strict = ctxhop::strict::install(ctxhop::strict::Config::new());
+    let [current, _] = runtimes(&Hooks::new());
+    let line = line!() + 2;
+    current.block_on(async {
+        let task = tokio::spawn(async { mem::forget(tagged("auth").attach()) });
+        task.await.unwrap();
+    });
+    let report = strict.report();
+    let leaked = report.problems().iter().any(|problem| match problem {
+        ctxhop::strict::Problem::Leaked { hop, .. } => {
+            (hop.name(), hop.file(), hop.line()) == ("a task", "tests/tokio_hooks.rs", line)
+        }
+        _ => false,
+    });
+    assert!(leaked, "{report}");
 }

@@ -37,14 +37,14 @@ use crate::trail;
 /// ```
 #[track_caller]
 pub fn extract(carrier: &impl Carrier) -> Context {
-    trail::received();
+    trail::received("extract");
     read(carrier).unwrap_or_else(Rejected::into_context)
 }
 
 /// Takes the context out of a message, by this propagator. In all else it is [`extract`].
 #[track_caller]
 pub fn extract_with(propagator: &dyn TextMapPropagator, carrier: &impl Carrier) -> Context {
-    trail::received();
+    trail::received("extract");
     read_with(propagator, carrier).unwrap_or_else(Rejected::into_context)
 }
 
@@ -71,7 +71,7 @@ pub fn extract_with(propagator: &dyn TextMapPropagator, carrier: &impl Carrier) 
 /// ```
 #[track_caller]
 pub fn try_extract(carrier: &impl Carrier) -> Result<Context, Rejected> {
-    trail::received();
+    trail::received("extract");
     read(carrier)
 }
 
@@ -82,7 +82,7 @@ pub fn try_extract(carrier: &impl Carrier) -> Result<Context, Rejected> {
 /// As [`try_extract`].
 #[track_caller]
 pub fn try_extract_with(propagator: &dyn TextMapPropagator, carrier: &impl Carrier) -> Result<Context, Rejected> {
-    trail::received();
+    trail::received("extract");
     read_with(propagator, carrier)
 }
 

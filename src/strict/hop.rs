@@ -45,14 +45,21 @@ impl Hop {
     /// `context`: that of the snapshot, if it has one.
     #[track_caller]
     pub(crate) fn new<'a>(name: &'static str, context: impl FnOnce() -> Option<&'a Context>) -> Self {
+        Self::at(name, Location::caller(), context)
+    }
+
+    pub(crate) fn at<'a>(
+        name: &'static str,
+        at: &'static Location<'static>,
+        context: impl FnOnce() -> Option<&'a Context>,
+    ) -> Self {
         let Some(ledger) = ledger() else { return Self(None) };
         static IDS: AtomicU64 = AtomicU64::new(0);
         let captured_nothing = thread::take_captured();
         let from = thread::current().map(|alive| Arc::clone(&alive.origin));
         let depth = from.as_ref().map_or(0, |from| from.depth + 1);
         let from = from.filter(|_| depth < MAX_DEPTH);
-        let origin =
-            Arc::new(Origin { name, at: Location::caller(), depth: if from.is_some() { depth } else { 0 }, from });
+        let origin = Arc::new(Origin { name, at, depth: if from.is_some() { depth } else { 0 }, from });
         let lost = ledger.captured(&origin, captured_nothing);
         let alive =
             Alive { id: IDS.fetch_add(1, Ordering::Relaxed), span: context().and_then(held_span), origin, lost };
@@ -61,8 +68,8 @@ impl Hop {
     }
 
     /// The work begins on this thread. It ends with the border, which has to be dropped after the hop's context is detached.
-    pub(crate) fn enter(&self) -> Option<Border> {
-        self.0.as_ref().map(Border::new)
+    pub(crate) fn enter(&self) -> Border {
+        Border { _inside: self.0.as_ref().map(Inside::new) }
     }
 }
 
@@ -110,19 +117,24 @@ pub(crate) fn full() {
 
 /// A message was received: no stranger's span may be current here.
 #[track_caller]
-pub(crate) fn received() {
+pub(crate) fn received(call: &'static str) {
     let Some(ledger) = ledger() else { return };
     if !Context::map_current(|cx| cx.span().span_context().is_valid()) {
         return;
     }
     if let Some(guard) = thread::foreign_on_top() {
-        ledger.non_root(Location::caller(), guard);
+        ledger.non_root((call, Location::caller()), guard);
     }
 }
 
-/// Around the work of a hop. A context with a mark lies below the hop's: if the mark is not current again after the work, a
-/// guard that the work attached is still attached.
+/// Around the work of a hop.
 pub(crate) struct Border {
+    _inside: Option<Inside>,
+}
+
+/// A context with a mark lies below the hop's: if the mark is not current again after the work, a
+/// guard that the work attached is still attached.
+struct Inside {
     mark: Option<<Context as Snapshot>::Guard>,
     number: u64,
     outer: Option<Arc<Alive>>,
@@ -131,7 +143,7 @@ pub(crate) struct Border {
 
 struct Mark(u64);
 
-impl Border {
+impl Inside {
     fn new(alive: &Arc<Alive>) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +154,7 @@ impl Border {
     }
 }
 
-impl Drop for Border {
+impl Drop for Inside {
     fn drop(&mut self) {
         let alive = thread::replace_current(self.outer.take());
         let Some(mark) = self.mark.take() else { return };

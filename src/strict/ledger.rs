@@ -38,7 +38,7 @@ struct Seen {
     captures: HashMap<Place, Captures>,
     leaks: HashMap<Place, Leaks>,
     roots: BTreeMap<Cow<'static, str>, Roots>,
-    strangers: HashMap<&'static Location<'static>, Leaks>,
+    strangers: HashMap<Place, Leaks>,
     /// The hops whose context is not let go yet, if that holds a span.
     holders: HashMap<u64, (Arc<Origin>, SpanKey)>,
     /// How many of the holders a span has.
@@ -165,7 +165,7 @@ impl Ledger {
         self.seen().leaks.entry((origin.name, origin.at)).or_default().add(guards);
     }
 
-    pub(super) fn non_root(&self, at: &'static Location<'static>, guard: Guard) {
+    pub(super) fn non_root(&self, at: Place, guard: Guard) {
         self.act(|| non_root(at, 1, std::slice::from_ref(&guard)));
         self.seen().strangers.entry(at).or_default().add(vec![guard]);
     }
@@ -189,7 +189,7 @@ impl Ledger {
         let full = self.full.load(Ordering::Relaxed);
         problems.extend((full > 0).then_some(Problem::Full { times: full }));
         problems.extend(seen.leaks.iter().map(|(place, leaks)| leaked((*place).into(), leaks.times, &leaks.guards)));
-        problems.extend(seen.strangers.iter().map(|(at, leaks)| non_root(at, leaks.times, &leaks.guards)));
+        problems.extend(seen.strangers.iter().map(|(at, leaks)| non_root(*at, leaks.times, &leaks.guards)));
         problems.extend(seen.captures.iter().filter(|(_, captures)| !captures.roots.is_empty()).map(
             |(place, captures)| Problem::Lost {
                 hop: (*place).into(),
@@ -249,8 +249,8 @@ fn leaked(hop: Site, times: u64, guards: &[Guard]) -> Problem {
     Problem::Leaked { hop, times, attached_by: attached_by(guards), seen: guards.iter().map(Guard::seen).sum() }
 }
 
-fn non_root(at: &'static Location<'static>, times: u64, guards: &[Guard]) -> Problem {
-    Problem::NonRoot { at: ("extract", at).into(), times, attached_by: attached_by(guards) }
+fn non_root(at: Place, times: u64, guards: &[Guard]) -> Problem {
+    Problem::NonRoot { at: at.into(), times, attached_by: attached_by(guards) }
 }
 
 fn attached_by(guards: &[Guard]) -> Vec<String> {

@@ -34,7 +34,7 @@
 //! | `HELD` | a hop still holds a context whose span has ended a while ago | [`parent_only`](crate::ContextExt::parent_only), [`detached`](crate::Propagate::detached) |
 //! | `OPEN` | a span was started a while ago and has not ended | end it, or find its holder |
 //! | `FULL` | a context could not be attached, because others have attached 65,534 on the thread | find the recursion or the forgotten guards |
-//! | `NON-ROOT` | a message is extracted on a thread where a span is current that no hop attached | drop the guard of the message before; or [`run`](crate::Snapshot::run) the work around |
+//! | `NON-ROOT` | `extract` or `process` is called where a span is current that no hop attached | drop the guard of the message before; or [`run`](crate::Snapshot::run) the work around |
 //!
 //! # What it does not find
 //!

@@ -12,6 +12,7 @@ use crate::{
         relation::{Origin, valid},
         span::Start,
     },
+    trail,
 };
 
 /// Receiving, processing and settling.
@@ -116,7 +117,9 @@ impl Destination {
     /// └─ process orders [consumer] ~> send orders
     ///    └─ send invoices [producer]");
     /// ```
+    #[track_caller]
     pub fn process(&self, message: &impl Carrier) -> Operation {
+        trail::received("process");
         self.process_at(message, None)
     }
 

@@ -11,6 +11,8 @@ use std::{
 use ::tokio::task::Id;
 use opentelemetry::Context;
 
+use crate::trail::Hop;
+
 const PARTS: usize = 64;
 
 /// The contexts of tasks, by the tasks' ids, in parts with a lock each.
@@ -21,7 +23,14 @@ pub(super) struct Contexts {
     refused: AtomicU64,
 }
 
-type Part = HashMap<Id, Context, BuildHasherDefault<IdHasher>>;
+type Part = HashMap<Id, OfTask, BuildHasherDefault<IdHasher>>;
+
+/// The context of a task, and what is noted of its spawn.
+#[derive(Clone)]
+pub(super) struct OfTask {
+    pub(super) context: Context,
+    pub(super) hop: Hop,
+}
 
 impl Contexts {
     pub(super) fn new(capacity: usize) -> Self {
@@ -32,21 +41,21 @@ impl Contexts {
         }
     }
 
-    pub(super) fn insert(&self, id: Id, context: Context) {
+    pub(super) fn insert(&self, id: Id, task: OfTask) {
         let mut part = self.part(id);
         if part.len() < self.part_capacity {
-            part.insert(id, context);
+            part.insert(id, task);
         } else {
             drop(part);
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn get(&self, id: Id) -> Option<Context> {
+    pub(super) fn get(&self, id: Id) -> Option<OfTask> {
         self.part(id).get(&id).cloned()
     }
 
-    pub(super) fn remove(&self, id: Id) -> Option<Context> {
+    pub(super) fn remove(&self, id: Id) -> Option<OfTask> {
         self.part(id).remove(&id)
     }
 

@@ -37,6 +37,11 @@
 //! - A task that the runtime drops as it shuts down is dropped outside its context.
 //! - Tasks beyond the [capacity](Hooks::capacity) run in an empty context; [`Hooks::refused`] counts them.
 //!
+//! # With strict mode
+//!
+//! With feature `strict`, each bare task is a hop that [`strict`](crate::strict) knows: its reports name the line that spawned the
+//! task, also in another crate.
+//!
 //! # Cost
 //!
 //! Each spawn takes an entry in a map that has a lock for each of its 64 parts; each poll takes a look-up and an attach. The entry
@@ -48,10 +53,13 @@ mod contexts;
 use std::{cell::RefCell, fmt, sync::Arc};
 
 use ::tokio::runtime::{Builder, TaskMeta};
-use opentelemetry::{Context, ContextGuard};
+use opentelemetry::Context;
 
-use self::contexts::Contexts;
-use crate::{ContextExt, Snapshot};
+use self::contexts::{Contexts, OfTask};
+use crate::{
+    ContextExt, Snapshot,
+    trail::{self, Hop},
+};
 
 /// Carries the context to every task of the runtime that `builder` builds: [`Hooks::new`]`().install(builder)`.
 ///
@@ -123,21 +131,27 @@ impl Hooks {
 
     /// Captures the context of the spawner. For [`Builder::on_task_spawn`].
     pub fn on_task_spawn(&self, task: &TaskMeta<'_>) {
-        self.contexts.insert(task.id(), (self.capture)());
+        let context = (self.capture)();
+        let hop = Hop::at("a task", task.spawned_at(), || Some(&context));
+        self.contexts.insert(task.id(), OfTask { context, hop });
     }
 
     /// Attaches the context of the task, also an empty one. For [`Builder::on_before_task_poll`].
     pub fn on_before_task_poll(&self, task: &TaskMeta<'_>) {
-        let guard = Snapshot::attach(self.contexts.get(task.id()).unwrap_or_default());
+        let (context, border) = match self.contexts.get(task.id()) {
+            Some(task) => (task.context, Some(task.hop.enter())),
+            None => (Context::new(), None),
+        };
+        let poll = Poll { _guard: Snapshot::attach(context), _border: border };
         // Fails where the thread ends, and then the guard detaches at once.
-        let _ = ATTACHED.try_with(|attached| attached.borrow_mut().push(guard));
+        let _ = ATTACHED.try_with(|attached| attached.borrow_mut().push(poll));
     }
 
     /// Detaches the context of the task. For [`Builder::on_after_task_poll`].
     pub fn on_after_task_poll(&self, _task: &TaskMeta<'_>) {
         // Two steps: the drop may run destructors that poll other tasks.
-        let guard = ATTACHED.try_with(|attached| attached.borrow_mut().pop());
-        drop(guard);
+        let poll = ATTACHED.try_with(|attached| attached.borrow_mut().pop());
+        drop(poll);
     }
 
     /// Lets the context of the task go. For [`Builder::on_task_terminate`].
@@ -178,10 +192,16 @@ impl fmt::Debug for Hooks {
 }
 
 fn capture_parent() -> Context {
-    Context::map_current(ContextExt::parent_only)
+    Context::capture().parent_only()
+}
+
+/// A poll of a task. The context is detached before the border looks.
+struct Poll {
+    _guard: <Context as Snapshot>::Guard,
+    _border: Option<trail::Border>,
 }
 
 thread_local! {
-    /// The guards of the polls on this thread, the innermost last: a task may block on another runtime.
-    static ATTACHED: RefCell<Vec<Option<ContextGuard>>> = const { RefCell::new(Vec::new()) };
+    /// The polls on this thread, the innermost last: a task may block on another runtime.
+    static ATTACHED: RefCell<Vec<Poll>> = const { RefCell::new(Vec::new()) };
 }
