@@ -33,10 +33,10 @@ use crate::{BaggagePolicy, Trust};
 /// | it is dropped before its end | `cancelled` | no failure | status `CANCELLED`, no failure | as the server |
 /// | … when its `grpc-timeout` is over | | | fails, `DEADLINE_EXCEEDED` | as the server |
 ///
-/// - What fails has the span's status set to error, with what the error displays or `grpc-message`, and `error.type`: the
-///   status code, the name of the error's type, `panic` or `cancelled`. A failure of the body comes before the status.
-/// - A body that is known to be complete is not dropped too early: after its last byte by `content-length`, of a `HEAD`,
-///   after gRPC's trailers.
+/// - A failure sets the span's status to error, with what the error displays or with `grpc-message`, and it sets `error.type`:
+///   the status code, the name of the error's type, `panic` or `cancelled`. A failure of the body comes before the status.
+/// - A drop after the last byte that `content-length` announced, of the body of a `HEAD`, or after gRPC's trailers, is the
+///   body's end: servers do not poll further.
 /// - In the work, exactly the request's context is current, as for any [`WithContext`](crate::WithContext). If there is no
 ///   span, because the sampler drops it or telemetry is suppressed, that is the remote context at a server, and the current
 ///   one at a client: it flows on.
@@ -45,7 +45,7 @@ use crate::{BaggagePolicy, Trust};
 /// # Limits
 ///
 /// - A response that switches protocols, of a WebSocket, is complete with its head. What goes over the connection then is
-///   the work of another task: bind it, `upgrade.on_upgrade(|socket| handle(socket).with_current_context())`.
+///   the work of another task. Bind that: `upgrade.on_upgrade(|socket| handle(socket).with_current_context())`.
 /// - The request's body is polled by whoever takes it: at a client that is the connection, outside of the request's
 ///   context. See [`request_body`](Self::request_body).
 pub struct TraceLayer<K, R = AsItIs> {
@@ -105,14 +105,14 @@ impl TraceLayer<Client> {
 
 /// For servers.
 impl<R> TraceLayer<Server, R> {
-    /// How far those who send requests are trusted.
+    /// How far those who send requests are trusted. With `LinkOnly` the span is a new root.
     ///
     /// # Examples
     ///
     /// ```
     /// use ctxhop::{BaggagePolicy, Trust, tower::TraceLayer};
     ///
-    /// // Of the world outside: their trace is linked to, and their baggage goes no further.
+    /// // For requests from outside: the span links to their trace, and their baggage goes no further.
     /// let layer = TraceLayer::server().trust(Trust::LinkOnly).baggage(BaggagePolicy::Strip);
     /// ```
     #[must_use]
@@ -151,16 +151,33 @@ impl<R> TraceLayer<Server, R> {
     }
 
     /// Answers with the trace id in this header, for whoever reports a failure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::tower::TraceLayer;
+    /// use http::HeaderName;
+    ///
+    /// let layer = TraceLayer::server().trace_id_header(HeaderName::from_static("x-trace-id"));
+    /// ```
     #[must_use]
     pub fn trace_id_header(self, name: HeaderName) -> Self {
         self.with(|settings| settings.trace_id_header = Some(name))
     }
 
-    /// The methods of gRPC that there are, `shop.Orders/Place`; all others are `_OTHER`.
+    /// The methods of gRPC that this server has. All others are `_OTHER`.
     ///
-    /// Without it a method is taken for unknown when it is answered with `UNIMPLEMENTED` and nothing else. Where strangers
-    /// may be refused before that (by their credentials for instance), name the methods, because any name of a method is an
-    /// attribute of metrics.
+    /// Without it, a method counts as unknown if its answer is `UNIMPLEMENTED` and nothing else. Use it where something
+    /// answers strangers before that, a check of credentials for instance: the name of a method is an attribute of metrics,
+    /// and strangers can send any.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::tower::TraceLayer;
+    ///
+    /// let layer = TraceLayer::server().rpc_methods(["shop.Orders/Place", "shop.Orders/Cancel"]);
+    /// ```
     #[must_use]
     pub fn rpc_methods<I>(self, names: I) -> Self
     where
@@ -175,8 +192,8 @@ impl<R> TraceLayer<Server, R> {
 impl<R> TraceLayer<Client, R> {
     /// How many bytes of headers are added to a request at most, names and values; 8,192 if you do not say.
     ///
-    /// What came in can be more than the next server takes, which would refuse the whole request. Of a longer baggage and
-    /// tracestate the last members are dropped: see [`Limited`](crate::carrier::Limited).
+    /// A server takes in more than the next one may accept, which would refuse the whole request. The last members of a longer
+    /// baggage or tracestate are dropped: see [`Limited`](crate::carrier::Limited).
     #[must_use]
     pub fn header_bytes(self, limit: usize) -> Self {
         self.with(|settings| settings.header_bytes = limit)
@@ -194,28 +211,28 @@ impl<K, R> TraceLayer<K, R> {
 
     /// The server's name or address, and its port, if it is not as the request says.
     ///
-    /// tonic's clients do not say it, because the channel knows it alone.
+    /// Use it around tonic's channel: it alone knows the address, and the request does not say it.
     #[must_use]
     pub fn server_address(self, address: impl Into<Arc<str>>, port: impl Into<Option<u16>>) -> Self {
         self.with(|settings| settings.server = Some((StringValue::from(address.into()), port.into())))
     }
 
-    /// These headers of the request, or metadata of the call, are attributes of the span. None are by default: they may be
-    /// secret.
+    /// Makes these headers of the request, or metadata of the call, attributes of the span. By default none are, because they
+    /// may be secret.
     #[must_use]
     pub fn record_request_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.with(|settings| settings.request_headers = names.into_iter().collect())
     }
 
-    /// These headers of the response, or metadata of the call, are attributes of the span. None are by default: they may be
-    /// secret.
+    /// Makes these headers of the response, or metadata of the call, attributes of the span. By default none are, because they
+    /// may be secret.
     #[must_use]
     pub fn record_response_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         self.with(|settings| settings.response_headers = names.into_iter().collect())
     }
 
-    /// The methods of HTTP that are known, in place of the conventions' list; all others are `_OTHER`, because they are
-    /// attributes of metrics.
+    /// The methods of HTTP that are known, in place of the conventions' list. All others are `_OTHER`, because methods are
+    /// attributes of metrics, and strangers can send any.
     #[must_use]
     pub fn http_methods<I>(self, names: I) -> Self
     where
@@ -231,14 +248,27 @@ impl<K, R> TraceLayer<K, R> {
         self.with(|settings| settings.messages = messages)
     }
 
-    /// The request's body goes on in the request's context too, as the type that `wrap` makes of it.
+    /// Runs the request's body in the request's context too. `wrap` makes the type that the service takes.
     ///
-    /// Use it around a client that streams: its body is polled by the connection, for which this is the one way into the
-    /// span. For a tonic client, `wrap` is `tonic::body::Body::new`; for reqwest, `reqwest::Body::wrap`. It is needed, too,
-    /// to count the request's [`messages`](Self::messages).
+    /// Use it around a client that streams: the connection polls that body, outside of any request. For a tonic client, `wrap`
+    /// is `tonic::body::Body::new`; for reqwest, `reqwest::Body::wrap`. The layer needs it, too, to count the request's
+    /// [`messages`](Self::messages).
     ///
-    /// It binds the body to the request's own span. To have a tonic client's stream run in the context of whoever calls,
-    /// `client.chat(stream.with_current_context())` is enough.
+    /// This binds the body to the request's own span. To run a tonic client's stream in the caller's context instead, call
+    /// `client.chat(stream.with_current_context())`, without the layer's help.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::tower::{Messages, RequestBody, TraceLayer};
+    /// use http_body_util::{Full, combinators::BoxBody};
+    /// use hyper::body::Bytes;
+    ///
+    /// let layer = TraceLayer::client()
+    ///     .messages(Messages::Count)
+    ///     .request_body(|body: RequestBody<Full<Bytes>>| BoxBody::new(body));
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn request_body<F>(self, wrap: F) -> TraceLayer<K, Inside<F>> {
         TraceLayer { settings: self.settings, request_body: Inside(wrap), side: PhantomData }

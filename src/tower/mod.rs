@@ -1,4 +1,4 @@
-//! A span around each request over HTTP or gRPC, which all of the request runs in, the body of its response too.
+//! A span around each request over HTTP or gRPC. The whole request runs in it, and so does the body of the response.
 //!
 //! [`TraceLayer`] is a layer of tower's, for services that take an [`http::Request`](::http::Request):
 //!
@@ -56,8 +56,8 @@
 //! `http.server.request.duration`, `http.server.active_requests`, `http.client.request.duration`,
 //! `rpc.server.call.duration` and `rpc.client.call.duration`.
 //!
-//! What strangers can choose is in no name and on no metric: a path without a route, a method that is not known. Secrets of
-//! signed URLs and passwords are replaced by `REDACTED`, and headers are recorded only if they are asked for by name.
+//! No name and no metric has anything that strangers choose: a path without a route, or an unknown method. `REDACTED` replaces
+//! passwords and the secrets of signed URLs. Headers are recorded only if you ask for them by name.
 //!
 //! # With `tracing`
 //!
