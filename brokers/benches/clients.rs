@@ -134,6 +134,8 @@ fn report(client: &str, bare: &mut dyn FnMut(), traced: &mut dyn FnMut()) {
 
 fn main() {
     let runtime = Runtime::new().unwrap();
+    // A consumer of rdkafka's spawns where it is made.
+    let _entered = runtime.enter();
 
     let server = RabbitMq::start();
     let (_connection, channel, consumer) = runtime.block_on(async {

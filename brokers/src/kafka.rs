@@ -45,6 +45,8 @@ impl Kafka {
     pub fn consumer(&self, topic: &str) -> StreamConsumer {
         let mut config = self.config();
         config.set("group.id", topic).set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+        // The mock brokers wait as long as they may, also when there is something to fetch.
+        config.set("fetch.wait.max.ms", "5");
         let consumer: StreamConsumer = config.create().expect("a consumer");
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_offset(topic, 0, Offset::Beginning).expect("an offset");

@@ -117,6 +117,15 @@ fn amqp_refuses_a_long_key() {
     assert!(properties.set(&"k".repeat(255), "1".into()));
 }
 
+/// It cannot be kept from the user: the connection ends before anyone sees the message.
+#[test]
+fn lapin_reads_no_key_that_is_not_utf8() {
+    use lapin::types::parsing::parse_field_table;
+    let table = |key: [u8; 1]| [&[0, 0, 0, 3, 1], key.as_slice(), b"V"].concat();
+    assert!(parse_field_table(table(*b"k").as_slice()).is_ok());
+    assert!(parse_field_table(table(*b"\xff").as_slice()).is_err());
+}
+
 // Kafka.
 
 fn owned_message() -> OwnedMessage {

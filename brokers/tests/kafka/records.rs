@@ -1,8 +1,12 @@
-//! What only Kafka has: tombstones, positions, and batches of many partitions.
+//! What only Kafka has: tombstones, positions, and batches that are committed at once.
 
-use ctxhop::messaging::Relation;
+use ctxhop::messaging::{Relation, Settlement};
 use ctxhop_brokers::{kafka::Kafka, rig::Rig};
-use rdkafka::{Message, Offset, consumer::Consumer, producer::FutureRecord};
+use rdkafka::{
+    Message, Offset,
+    consumer::{CommitMode, Consumer},
+    producer::FutureRecord,
+};
 
 use crate::{LIMIT, deliver, next};
 
@@ -67,4 +71,12 @@ async fn a_batch_links_to_each_of_its_records() {
     let poll = "poll orders [client] ~> send orders ×3";
     let each = "send orders [producer]\n└─ process orders [consumer] ~> poll orders, send orders";
     assert_eq!(rig.drawing(), format!("{poll}\n{each}\n{each}\n{each}"));
+
+    let last = batch.last().unwrap();
+    let commit = orders.settle_batch(Settlement::Other("commit"), &batch);
+    commit.run(|| consumer.commit_message(last, CommitMode::Sync)).unwrap();
+    let committed = consumer.committed(LIMIT).unwrap();
+    assert_eq!(committed.find_partition("orders", 0).unwrap().offset(), Offset::Offset(3));
+    let tree = rig.tree();
+    assert_eq!(tree.find("commit orders").unwrap().span().links.len(), 3);
 }

@@ -1,16 +1,11 @@
 //! What NATS makes of headers, without JetStream.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-};
-
 use async_nats::HeaderMap;
 use ctxhop::{Snapshot, carrier::Carrier};
 use ctxhop_brokers::{nats::Nats, rig::Rig};
 use opentelemetry::{Context, KeyValue, baggage::BaggageExt};
 
-use crate::next;
+use crate::{next, publish_raw};
 
 #[tokio::test]
 async fn a_context_travels_among_repeated_headers() {
@@ -111,17 +106,4 @@ async fn a_header_that_is_not_utf8_ends_the_connection_and_the_client_comes_back
     let tree = rig.tree();
     assert_eq!(tree.find_all("process orders").count(), 1);
     assert!(client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed) > 1);
-}
-
-/// Publishes by hand, as another client might.
-fn publish_raw(nats: &Nats, headers: &[u8]) {
-    let mut stream = TcpStream::connect(nats.url().trim_start_matches("nats://")).unwrap();
-    let head = format!("CONNECT {{\"verbose\":false,\"headers\":true}}\r\nHPUB orders {0} {0}\r\n", headers.len());
-    stream.write_all(&[head.as_bytes(), headers, b"\r\nPING\r\n"].concat()).unwrap();
-    let mut said = String::new();
-    let mut byte = [0];
-    while !said.contains("PONG") {
-        stream.read_exact(&mut byte).unwrap();
-        said.push(char::from(byte[0]));
-    }
 }

@@ -12,6 +12,7 @@ use lapin::{
     types::{AMQPValue, DecimalValue, FieldArray, FieldTable},
 };
 use opentelemetry::{Context, KeyValue, baggage::BaggageExt};
+use tokio::time::timeout;
 
 use crate::{
     LIMIT,
@@ -80,6 +81,18 @@ async fn a_short_string_as_a_value_ends_the_connection() {
     headers.insert("traceparent".into(), AMQPValue::ShortString("00-…".into()));
     broker.publish(BasicProperties::default().with_headers(headers), "").await.unwrap_err();
     assert!(!broker.connection.status().connected());
+}
+
+/// Why a message may need `Limited`.
+#[tokio::test]
+async fn headers_have_to_fit_into_one_frame() {
+    let broker = Broker::new("headers.frame").await;
+    for (bytes, fits) in [(100 << 10, true), (200 << 10, false)] {
+        let mut properties = BasicProperties::default();
+        assert!(properties.set("note", "x".repeat(bytes)));
+        let published = timeout(LIMIT, broker.publish(properties, "")).await.expect("an answer");
+        assert_eq!(published.is_ok(), fits, "{bytes} bytes: {published:?}");
+    }
 }
 
 #[tokio::test]
