@@ -1,7 +1,7 @@
 //! What the traces take of a message's way from its producer to its settlement: over lapin on a real RabbitMQ, and over rdkafka on
 //! its mock cluster; bare, and with ctxhop.
 //!
-//! A hundred messages go in each round, so that the client's own batching works as it does under load. The spans are recorded
+//! A thousand messages go in each round, so that the client's own batching works as it does under load. The spans are recorded
 //! and dropped: what an exporter takes comes on top.
 
 #[path = "../../benches/measure/mod.rs"]
@@ -36,8 +36,8 @@ use rdkafka::{
 };
 use tokio::runtime::Runtime;
 
-const MESSAGES: usize = 100;
-const ROUNDS: usize = 60;
+const MESSAGES: usize = 1000;
+const ROUNDS: usize = 30;
 const LIMIT: Duration = Duration::from_secs(10);
 const QUEUE: &str = "orders";
 const BODY: &str = "two apples";
