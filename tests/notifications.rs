@@ -11,24 +11,29 @@ use std::{
     thread,
 };
 
-/// Builds the example next to this test, unless that is done: cargo has no `CARGO_BIN_EXE_…` for examples, and
-/// `cargo test --test notifications` would run a stale one.
+/// Builds the example where cargo puts it, unless that is done, and asks cargo where that is: cargo has no
+/// `CARGO_BIN_EXE_…` for examples, and `cargo test --test notifications` would run a stale one.
 static EXAMPLE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = env::current_exe().unwrap();
-    let [_, profile, target, ..] = test.ancestors().skip(1).collect::<Vec<_>>()[..] else { panic!("{test:?}") };
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--example", "notifications", "--profile"])
-        .arg(profile.file_name().filter(|name| *name != "debug").unwrap_or("dev".as_ref()))
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()))
+        .args(["build", "--quiet", "--example", "notifications", "--message-format", "json"])
+        .args(if cfg!(debug_assertions) { &[][..] } else { &["--release"] })
+        // Cargo's own directory for the temporary files of tests is in its target directory.
         .arg("--target-dir")
-        .arg(target)
+        .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
+        .stderr(Stdio::inherit())
+        .output()
         .unwrap();
-    assert!(status.success());
-    profile.join("examples").join("notifications").with_extension(env::consts::EXE_EXTENSION)
+    assert!(output.status.success(), "cargo does not build the example");
+    let built = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_slice(line).ok()?;
+        let kind = message.pointer("/target/kind/0")?;
+        (kind == "example").then(|| message["executable"].as_str().map(PathBuf::from))?
+    });
+    built.last().expect("cargo names the example that it built")
 });
 
-/// From the root directory, as it is to run from anywhere; and with no exporter but the one that a test asks for.
+/// Runs in the root directory, because it works from anywhere, and with no exporter but the one that a test asks for.
 fn example(args: &[&str]) -> Command {
     let mut command = Command::new(&*EXAMPLE);
     command.args(args).current_dir("/").stdin(Stdio::null());
@@ -225,7 +230,7 @@ fn exports_over_otlp() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (tx, requests) = mpsc::channel();
-    // Ends with the process: it is to accept whatever comes.
+    // Ends with the process, because it accepts whatever comes.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
