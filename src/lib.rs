@@ -45,6 +45,12 @@ pub mod tower;
 pub mod tracing;
 
 pub use bound::{Propagate, WithContext};
+/// The version of OpenTelemetry's API that this crate carries.
+///
+/// Use it where a library or an application must not have a second version beside it: types of another version compile, and
+/// their contexts are others.
+#[doc(no_inline)]
+pub use opentelemetry;
 pub use snapshot::{ContextExt, ContextGuard, RunAsync, Snapshot, wrap};
 #[cfg(any(feature = "messaging", feature = "tower"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "messaging", feature = "tower"))))]
