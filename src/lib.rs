@@ -15,6 +15,7 @@ pub mod channel;
 #[cfg(any(feature = "async-nats-0_51", feature = "lapin-4", feature = "rdkafka-0_39"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "async-nats-0_51", feature = "lapin-4", feature = "rdkafka-0_39"))))]
 pub mod clients;
+pub mod docs;
 #[cfg(feature = "doctor")]
 #[cfg_attr(docsrs, doc(cfg(feature = "doctor")))]
 pub mod doctor;

@@ -12,7 +12,8 @@ use tracing::{
     info,
 };
 
-/// As tracing documents, a nested `get_default` gives no subscriber; except where all threads have the global one.
+/// Assumption 7 of `src/tracing/registry.rs`. As tracing documents, a nested `get_default` gives no subscriber; except where all
+/// threads have the global one.
 fn only_the_global_one_is_set() -> bool {
     get_default(|outer| get_default(|inner| ptr::eq(outer, inner)))
 }

@@ -5,7 +5,7 @@ use std::{
     mem::ManuallyDrop,
 };
 
-use super::span::Aside;
+use super::registry::Aside;
 use crate::{ContextGuard, snapshot::storage_is_alive};
 use ::tracing::{dispatcher::DefaultGuard, span::EnteredSpan};
 
@@ -13,7 +13,7 @@ use ::tracing::{dispatcher::DefaultGuard, span::EnteredSpan};
 ///
 /// Of two guards, that of the inner one detaches first, in whatever order they are dropped: dropped first, the outer one
 /// waits for the inner one. So threads stay clean where guards cannot be dropped in order, as in rayon's iterators; and one
-/// that is forgotten (`mem::forget`) holds those around it for ever. So does one that is dropped while its thread ends: the
+/// that is forgotten (`mem::forget`) holds those around it for ever. So does one that is dropped while its thread ends, because the
 /// thread-locals of the layers may be gone by then.
 #[must_use = "dropping the guard at once detaches the snapshot"]
 pub struct Guard {

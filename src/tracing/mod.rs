@@ -38,6 +38,9 @@
 //! [`detached()`](crate::Propagate::detached) knows of the OpenTelemetry context alone: a task on a current-thread runtime
 //! still sees the span that is entered around `block_on`. `with_context(TracingSnapshot::none())` hides that one, too.
 //!
+//! [What keeps a span open](crate::docs::open_spans) lists what holds a span longer than one expects, with the call that does not.
+//! Have clippy refuse the calls that lose the span: `lint-check/clippy-tracing.toml` in the repository is for that.
+//!
 //! # Messages
 //!
 //! You need no `set_parent`: a new span is the child of the current context. So
@@ -76,6 +79,7 @@ mod guard;
 mod propagate;
 #[cfg(feature = "rayon")]
 pub mod rayon;
+mod registry;
 mod snapshot;
 mod span;
 mod subscriber;

@@ -1,16 +1,13 @@
-use std::{array, iter, sync::LazyLock};
-
 use ::tracing::{
-    Span, Subscriber as _,
+    Span,
     dispatcher::{self, Dispatch},
     span::{self, EnteredSpan},
 };
-use tracing_subscriber::{
-    filter::FilterId,
-    registry::{LookupSpan, Registry, SpanData},
-};
 
-use super::guard::{Attached, Guard, thread_ends, watch_entered};
+use super::{
+    guard::{Attached, Guard, thread_ends, watch_entered},
+    registry::{self, Aside},
+};
 use crate::Snapshot;
 
 /// `Span::capture()` is [`Span::current()`], and to attach is to enter, so that layers see it: those of OpenTelemetry make
@@ -18,10 +15,10 @@ use crate::Snapshot;
 ///
 /// Exactly this span is entered:
 ///
-/// - What others have entered on this thread is set aside, in a [`Registry`], where it would be seen: by a span that is none
+/// - What others have entered on this thread is set aside, in a [`Registry`](tracing_subscriber::Registry), where it would be seen: by a span that is none
 ///   or disabled, by a layer whose filter this span does not pass, and where this span is entered further down already.
 ///   Layers are not told, for those spans go on. What is set aside is to be left after the guard is dropped, not before.
-/// - A span that is current already is entered once more, as the OpenTelemetry context may be another one meanwhile.
+/// - A span that is current already is entered once more, because the OpenTelemetry context may be another one meanwhile.
 ///
 /// While a thread ends, once it has attached one, `capture` gives no span, and `attach` does nothing.
 impl Snapshot for Span {
@@ -130,73 +127,10 @@ fn of_subscriber<R>(span: &Span, mut f: impl FnMut(&Dispatch) -> R) -> R {
 
 /// For a span that is none or disabled.
 fn hide(span: &Span) -> Option<Aside> {
-    of_subscriber(span, |subscriber| Aside::take(subscriber, subscriber.downcast_ref()?))
+    of_subscriber(span, registry::hide_all)
 }
 
-/// For a span that has just been entered. Mostly it is enough that it is on top of the others.
+/// For a span that has just been entered.
 fn bring_up(span: &Span, id: &span::Id) -> Option<Aside> {
-    of_subscriber(span, |subscriber| {
-        let registry = subscriber.downcast_ref::<Registry>()?;
-        // Entered further down already, it has stayed there.
-        let is_on_top = registry.current_span().id() == Some(id);
-        if is_on_top && passes_every_filter(registry, id) { None } else { bring_up_alone(subscriber, registry, id) }
-    })
-}
-
-#[cold]
-fn bring_up_alone(subscriber: &Dispatch, registry: &Registry, id: &span::Id) -> Option<Aside> {
-    registry.exit(id);
-    let aside = Aside::take(subscriber, registry);
-    registry.enter(id);
-    aside
-}
-
-/// A layer whose filter the span does not pass goes by the next one that is entered.
-fn passes_every_filter(registry: &Registry, id: &span::Id) -> bool {
-    /// All that there can be: they are numbered, and mean the same in each registry.
-    static FILTERS: LazyLock<[FilterId; 64]> = LazyLock::new(|| {
-        let mut registry = Registry::default();
-        array::from_fn(|_| registry.register_filter())
-    });
-    registry
-        .span_data(id)
-        .is_none_or(|span| FILTERS.iter().fold(true, |passes, filter| passes & span.is_enabled_for(*filter)))
-}
-
-/// The spans that were entered on this thread. They are entered again when it is dropped.
-///
-/// Nothing tells whether one of them was left meanwhile. Then it stays, until it is closed.
-pub(super) struct Aside {
-    subscriber: Dispatch,
-    innermost: span::Id,
-    /// Those around it, from the inside out; mostly none, which needs no allocation.
-    around: Vec<span::Id>,
-}
-
-impl Aside {
-    /// Takes them from the registry alone: were the layers told, that of OpenTelemetry would detach the spans' contexts,
-    /// and could not put them back where they were, below those attached since.
-    fn take(subscriber: &Dispatch, registry: &Registry) -> Option<Self> {
-        let innermost = take_current(registry)?;
-        let around = iter::from_fn(|| take_current(registry)).collect();
-        Some(Self { subscriber: subscriber.clone(), innermost, around })
-    }
-}
-
-fn take_current(registry: &Registry) -> Option<span::Id> {
-    let current = registry.current_span();
-    let id = current.id()?;
-    registry.exit(id);
-    Some(id.clone())
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        let Some(registry) = self.subscriber.downcast_ref::<Registry>() else { return };
-        for id in self.around.iter().rev().chain([&self.innermost]) {
-            if registry.span_data(id).is_some() {
-                registry.enter(id);
-            }
-        }
-    }
+    of_subscriber(span, |subscriber| registry::bring_up(subscriber, id))
 }

@@ -64,8 +64,7 @@ impl ThreadDefault {
 /// To be called with what `get_default` gives: whether any thread has a default of its own. If none has, all see the global
 /// one.
 ///
-/// Nested, `get_default` gives no subscriber, except where it has only the global one to give. Then it gives the same one
-/// twice. Should that exception go, the answer is always yes, which is slower, and as right.
+/// Assumption 7 of `registry.rs`.
 fn any_is_scoped(subscriber: &Dispatch) -> bool {
     get_default(|nested| !ptr::eq(subscriber, nested))
 }

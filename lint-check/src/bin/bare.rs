@@ -1,13 +1,15 @@
-//! What clippy is to refuse: each call and type that `clippy.toml` lists, once. Made to be checked, not to be run.
+//! What clippy refuses with either configuration: each call and type that `clippy.toml` lists, once. It is never run.
 
 use std::thread;
 
+use ctxhop::{Snapshot, tracing::TracingSnapshot};
 use rayon::{Scope, ScopeFifo, ThreadPool};
 use tokio::{
     runtime::{Handle, Runtime},
     task::{self, JoinSet, LocalSet},
 };
 use tokio_util::task::TaskTracker;
+use tracing::Span;
 
 fn main() {}
 
@@ -78,7 +80,23 @@ pub fn pools(pool: &ThreadPool) {
     pool.spawn_broadcast(|_| ());
 }
 
-pub async fn guard(cx: opentelemetry::Context) {
-    let _guard = cx.attach();
+pub async fn guards(cx: opentelemetry::Context, snapshot: TracingSnapshot) {
+    let _opentelemetrys = cx.clone().attach();
+    task::yield_now().await;
+    drop(_opentelemetrys);
+    let _ours = Snapshot::attach(cx);
+    task::yield_now().await;
+    drop(_ours);
+    let _ours = snapshot.attach();
+    task::yield_now().await;
+}
+
+pub async fn spans(span: Span) {
+    let _entered = span.enter();
+    task::yield_now().await;
+}
+
+pub async fn owned_spans(span: Span) {
+    let _entered = span.entered();
     task::yield_now().await;
 }

@@ -1,0 +1,3 @@
+//! Chapters that belong to no single module.
+
+pub mod open_spans;
