@@ -25,12 +25,12 @@ static EXAMPLE: LazyLock<PathBuf> = LazyLock::new(|| {
         .output()
         .unwrap();
     assert!(output.status.success(), "cargo does not build the example");
-    let built = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| {
+    let mut built = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| {
         let message: serde_json::Value = serde_json::from_slice(line).ok()?;
         let kind = message.pointer("/target/kind/0")?;
         (kind == "example").then(|| message["executable"].as_str().map(PathBuf::from))?
     });
-    built.last().expect("cargo names the example that it built")
+    built.next_back().expect("cargo names the example that it built")
 });
 
 /// Runs in the root directory, because it works from anywhere, and with no exporter but the one that a test asks for.
