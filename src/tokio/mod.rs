@@ -112,7 +112,7 @@ where
 /// spans open.
 ///
 /// Use it for a long-lived task: an accept loop, a connection pool, a flush loop. To give what is
-/// [`detached()`](Propagate::detached) to [`spawn`] would be wrong, because the task around it would hold the current
+/// [`detached()`](crate::Propagate::detached) to [`spawn`] would be wrong, because the task around it would hold the current
 /// context until it ends.
 ///
 /// # Panics
