@@ -12,6 +12,9 @@
 mod baggage;
 #[path = "../../by_hand/mod.rs"]
 mod by_hand;
+mod channels;
+mod goals;
+mod parallel;
 #[path = "../../twin/mod.rs"]
 mod twin;
 
@@ -59,6 +62,12 @@ const TOLERANCE: f64 = 1.5;
 
 /// A hop and whose it is, with what does it so many times. Ours are recorded, the others are there to compare with.
 type Case = (&'static str, &'static str, fn(u32));
+
+/// All of them, in the order of the report.
+fn cases() -> Vec<Case> {
+    let channels = channels::CASES.iter().flatten();
+    CASES.iter().chain(channels).chain(parallel::CASES).copied().collect()
+}
 
 const CASES: &[Case] = &[
     ("attach", "bare", |rounds| with(rounds, |cx| drop(black_box(cx.clone())))),
@@ -345,19 +354,27 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let args: Vec<_> = env::args().skip(1).collect();
     match &args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--case", case, rounds] => {
-            let (_, _, run) = CASES[case.parse::<usize>()?];
+            let (_, _, run) = cases()[case.parse::<usize>()?];
             run(rounds.parse()?);
             return Ok(ExitCode::SUCCESS);
         }
         [] | ["--record"] => {}
         _ => return Err("usage: instructions [--record]".into()),
     }
-    let counted = CASES.iter().enumerate().map(|(case, (hop, whose, _))| Ok((*hop, *whose, count(case)?)));
+    let cases = cases();
+    let counted = cases.iter().enumerate().map(|(case, (hop, whose, _))| {
+        eprintln!("{} of {}: {hop}, {whose}", case + 1, cases.len());
+        Ok((*hop, *whose, count(case)?))
+    });
     let counted = counted.collect::<Result<Vec<_>, Box<dyn Error>>>()?;
     let made_with = versions()?;
     if args.iter().any(|arg| arg == "--record") {
         let ours = counted.iter().filter(|(_, whose, _)| *whose == "ctxhop");
-        let lines = ours.map(|(hop, _, instructions)| format!("{instructions:.1} {hop}\n"));
+        let lines = ours.map(|(hop, _, instructions)| {
+            let goal = goals::verdict(hop, &counted);
+            let separator = if goal.is_empty() { "" } else { "; " };
+            format!("{instructions:.1} {hop}{separator}{goal}\n")
+        });
         fs::write(RECORD, format!("{made_with}\n\n{}", lines.collect::<String>()))?;
     }
     let record = fs::read_to_string(RECORD)?;
@@ -382,10 +399,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
 /// Prints what was counted, and returns the hops of ours that have grown, or that are not recorded at all.
 fn report(counted: &[(&str, &'static str, f64)], recorded: &HashMap<&str, f64>) -> Vec<String> {
-    println!("{:<18} {:<14} {:>12} {:>10}", "hop", "whose", "instructions", "recorded");
+    println!("{:<20} {:<14} {:>12} {:>10}", "hop", "whose", "instructions", "recorded");
     let mut grown = Vec::new();
     for (hop, whose, instructions) in counted {
-        let mut line = format!("{hop:<18} {whose:<14} {instructions:>12.1}");
+        let mut line = format!("{hop:<20} {whose:<14} {instructions:>12.1}");
         if *whose == "ctxhop" {
             match recorded.get(hop) {
                 Some(recorded) => {
@@ -399,6 +416,7 @@ fn report(counted: &[(&str, &'static str, f64)], recorded: &HashMap<&str, f64>) 
                 }
                 None => grown.push(format!("{hop}: {instructions:.1} instructions, which are not recorded")),
             }
+            _ = write!(line, "  {}", goals::verdict(hop, counted));
         }
         println!("{line}");
     }
@@ -406,11 +424,12 @@ fn report(counted: &[(&str, &'static str, f64)], recorded: &HashMap<&str, f64>) 
 }
 
 fn parse(recorded: &str) -> Result<HashMap<&str, f64>, Box<dyn Error>> {
-    let parse = |line: &'_ str| -> Result<_, Box<dyn Error>> {
-        let (instructions, hop) = line.split_once(' ').ok_or("a line of the record has no space")?;
-        Ok((hop.len(), instructions.parse()?))
-    };
-    recorded.lines().map(|line| parse(line).map(|(len, count)| (&line[line.len() - len..], count))).collect()
+    fn parse(line: &str) -> Result<(&str, f64), Box<dyn Error>> {
+        let (counted, _goal) = line.split_once("; ").unwrap_or((line, ""));
+        let (instructions, hop) = counted.split_once(' ').ok_or("a line of the record has no space")?;
+        Ok((hop, instructions.parse()?))
+    }
+    recorded.lines().map(parse).collect()
 }
 
 /// What one round of a case takes.

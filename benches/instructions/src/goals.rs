@@ -1,0 +1,56 @@
+//! What each hop of ours may take at most, in the end. A goal that is missed fails nothing: the record holds what is reached,
+//! and says beside it how far the goal is.
+
+/// The most that a hop may take.
+enum Goal {
+    Instructions(f64),
+    /// This many times as much as another's way of the same hop.
+    Of(&'static str, f64),
+    /// This much more than another hop of ours.
+    Beyond(&'static str, f64),
+}
+use Goal::{Beyond, Instructions, Of};
+
+const GOALS: &[(&str, Goal)] = &[
+    ("inject", Of("SDK, HashMap", 0.22)),
+    ("extract", Of("SDK, HashMap", 0.22)),
+    ("inject a member", Of("SDK, HashMap", 0.3)),
+    ("extract a member", Of("SDK, HashMap", 0.3)),
+    ("publish + process", Of("by hand, same", 1.15)),
+    ("… not sampled", Instructions(6_000.0)),
+    ("… without an SDK", Instructions(4_500.0)),
+    // Four records for each message.
+    ("… with metrics", Beyond("… outside a span", 3_000.0)),
+    ("channel", Of("by hand", 1.03)),
+    ("std channel", Of("by hand", 1.03)),
+    ("std, bounded", Of("by hand", 1.03)),
+    ("crossbeam", Of("by hand", 1.03)),
+    ("crossbeam, bounded", Of("by hand", 1.03)),
+    ("tokio mpsc", Of("by hand", 1.03)),
+    ("tokio broadcast", Of("by hand", 1.03)),
+    ("tokio oneshot", Of("by hand", 1.03)),
+    ("futures mpsc", Of("by hand", 1.03)),
+    ("futures oneshot", Of("by hand", 1.03)),
+    ("async-channel", Of("by hand", 1.03)),
+    ("parallel sum", Of("bare", 1.02)),
+    ("join", Of("bare", 1.05)),
+];
+
+/// The hop's goal, and whether it is reached; empty where it has none.
+pub(crate) fn verdict(hop: &str, counted: &[(&str, &str, f64)]) -> String {
+    let find = |hop: &str, whose: &str| counted.iter().find(|(h, w, _)| (*h, *w) == (hop, whose)).map(|(.., n)| *n);
+    let Some((_, goal)) = GOALS.iter().find(|(name, _)| *name == hop) else { return String::new() };
+    let ours = find(hop, "ctxhop").expect("a goal of a hop that is counted");
+    let (goal, is, most) = match goal {
+        Instructions(most) => (format!("{most}"), format!("{ours:.0}"), ours <= *most),
+        Of(whose, most) => {
+            let ratio = ours / find(hop, whose).expect("the other way is counted, too");
+            (format!("{most} of {whose}"), format!("{ratio:.3}"), ratio <= *most)
+        }
+        Beyond(base, most) => {
+            let more = ours - find(base, "ctxhop").expect("the other hop is counted, too");
+            (format!("{most} beyond {base}"), format!("{more:.0}"), more <= *most)
+        }
+    };
+    format!("goal {goal}: {is}, {}", if most { "met" } else { "MISSED" })
+}
