@@ -7,9 +7,10 @@
 //! It sends itself a few requests at a time, logs one line of JSON per hop, with the trace id and the spans' fields that it
 //! sees there, and then draws one tree per request. The adoption is the `use ctxhop::tracing::…` below, the channel's
 //! `TracingSnapshot`, `send_with_current_span`, `inside_current_span`, and `spawn_detached` for what outlives a request: the
-//! accept loop and its connections.
+//! accept loop, its connections and the auditor. They are started in a span, as services do, and hold none of it: at the end no
+//! span is open.
 
-use std::{error::Error, fmt, net::Ipv4Addr, net::SocketAddr, thread};
+use std::{error::Error, fmt, net::Ipv4Addr, net::SocketAddr, thread, time::Duration};
 
 use ::rayon::prelude::*;
 use ctxhop::{
@@ -41,7 +42,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 use tracing::{
-    Event, Subscriber,
+    Event, Instrument, Subscriber,
     field::{Field, Visit},
     info, info_span,
     span::{Attributes, Id},
@@ -62,17 +63,21 @@ async fn main() -> Result<()> {
     tracing_subscriber::registry().with(ours).with(JsonLines).with(otel).try_init()?;
     global::set_text_map_propagator(TraceContextPropagator::new());
 
-    let (audits, queue) = mpsc::channel(8);
-    // For as long as the service lives, and so in no request's span, but in its own.
-    let auditor = tokio::spawn(audit(queue).with_context(info_span!("auditor", name = "Grace")));
-    let address = serve(audits).await?;
+    let start = async {
+        let (audits, queue) = mpsc::channel(8);
+        spawn_detached(audit(queue));
+        serve(audits).await
+    };
+    let address = start.instrument(info_span!("start")).await?;
+    assert!(recorder.open_spans().is_empty(), "what lives as long as the service holds no span");
 
     try_join_all((1..=REQUESTS).map(|id| request(address, id))).await?;
 
-    let tree = recorder.tree();
+    // A client has its response a moment before the server's task lets go of the span.
+    let tree = recorder.wait_until_async(Duration::from_secs(10), |tree| tree.open_spans().is_empty()).await;
     println!("\n{}", tree.display().durations(false));
-    assert_eq!(tree.roots().len(), REQUESTS as usize, "one tree per request");
-    auditor.abort();
+    assert!(tree.open_spans().is_empty(), "still open: {:?}", tree.open_spans());
+    assert_eq!(tree.assert_traces(1 + REQUESTS as usize)[0].name(), "start", "and one tree per request");
     Ok(())
 }
 
