@@ -30,13 +30,15 @@ impl fmt::Display for Caller {
             let Some((_, function)) = line.split_once(": ").filter(|(number, _)| number.parse::<u32>().is_ok()) else {
                 continue;
             };
-            match (is_machinery(function), frames.len()) {
+            let place =
+                lines.peek().and_then(|next| next.strip_prefix("at ")).map(|place| place.trim_start_matches("./"));
+            match (is_machinery(function, place.unwrap_or_default()), frames.len()) {
                 (true, 0) => {}
                 (true, _) | (false, NAMED) => break,
-                (false, _) => match lines.peek().and_then(|next| next.strip_prefix("at ")) {
-                    Some(place) => frames.push(format!("{function} at {}", place.trim_start_matches("./"))),
-                    None => frames.push(function.to_owned()),
-                },
+                (false, _) => frames.push(match place {
+                    Some(place) => format!("{function} at {place}"),
+                    None => function.to_owned(),
+                }),
             }
         }
         if frames.is_empty() {
@@ -63,8 +65,15 @@ const MACHINERY: [&str; 12] = [
     "tracing_subscriber::",
 ];
 
-/// `function` is a path, or `<type as trait>::method`.
-fn is_machinery(function: &str) -> bool {
+/// This file, by which the folder of this crate's sources is known.
+const THIS_FILE: &str = file!();
+
+/// `function` is a path, or `<type as trait>::method`; with little debug information it is a bare name, and the place tells.
+fn is_machinery(function: &str, place: &str) -> bool {
+    let own = THIS_FILE.trim_end_matches("strict/caller.rs");
     let mut parts = function.trim_start_matches(['<', '&', '_']).split(" as ");
-    parts.any(|path| MACHINERY.iter().any(|machinery| path.starts_with(machinery)))
+    place.starts_with(own)
+        || place.contains("/registry/src/")
+        || place.starts_with("/rustc/")
+        || parts.any(|path| MACHINERY.iter().any(|machinery| path.starts_with(machinery)))
 }
