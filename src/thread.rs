@@ -155,6 +155,7 @@ where
 /// Each method panics, as its original does, if the thread's name contains a null byte.
 pub trait BuilderExt: Sealed + Sized {
     /// [`Builder::spawn`], with the given context or other [`Snapshot`].
+    #[track_caller]
     fn spawn_with_context<S, F, T>(self, context: S, f: F) -> io::Result<JoinHandle<T>>
     where
         S: Snapshot + Send + 'static,
@@ -162,6 +163,7 @@ pub trait BuilderExt: Sealed + Sized {
         T: Send + 'static;
 
     /// [`Builder::spawn_scoped`], with the given context or other [`Snapshot`].
+    #[track_caller]
     fn spawn_scoped_with_context<'scope, 'env, S, F, T>(
         self,
         context: S,
@@ -188,6 +190,7 @@ pub trait BuilderExt: Sealed + Sized {
     ///     .unwrap();
     /// assert_eq!(writer.join().unwrap(), Some("here"));
     /// ```
+    #[track_caller]
     fn spawn_with_current_context<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -197,6 +200,7 @@ pub trait BuilderExt: Sealed + Sized {
     }
 
     /// [`Builder::spawn_scoped`], with the context that is current now.
+    #[track_caller]
     fn spawn_scoped_with_current_context<'scope, 'env, F, T>(
         self,
         scope: &'scope Scope<'scope, 'env>,

@@ -14,6 +14,7 @@ use std::{
 };
 
 use ctxhop::{
+    WithContext,
     carrier::{self, Headers},
     prelude::*,
     strict::{self, Action, Config, Strict},
@@ -116,6 +117,18 @@ const PROGRAMS: &[Program] = &[
         ],
     },
     Program {
+        name: "a detached future in a task that carries",
+        broken: |tracer| block_on(fire_and_forget(tracer, |work| ctxhop::tokio::spawn(work.detached()))),
+        mended: |tracer| block_on(fire_and_forget(tracer, |work| ctxhop::tokio::spawn_detached(work))),
+        expected: &["OPEN      1 span has not ended: \"GET /orders\"", "held by tokio::spawn at tests/strict.rs"],
+    },
+    Program {
+        name: "the last value of a watch",
+        broken: |tracer| watch(tracer, |tx| tx.send_with_current_context(7).unwrap()),
+        mended: |tracer| watch(tracer, |tx| tx.send_parent_only(7).unwrap()),
+        expected: &["OPEN      1 span has not ended: \"GET /orders\"", "held by channel::send at tests/strict.rs"],
+    },
+    Program {
         name: "a context in a cache",
         broken: |tracer| cache(Context::new().with_span(tracer.start("GET /orders"))),
         mended: |tracer| cache(Context::new().with_span(tracer.start("GET /orders")).parent_only()),
@@ -191,6 +204,17 @@ async fn pooled(tracer: &SdkTracer, spawn: Spawn) {
     mem::forget(request.run(|| spawn(Box::pin(connection))));
     open.await.unwrap();
     request.span().end();
+}
+
+async fn fire_and_forget(tracer: &SdkTracer, spawn: Spawn) {
+    let request = Context::new().with_span(tracer.start("GET /orders"));
+    mem::forget(request.run(|| spawn(Box::pin(pending()))));
+}
+
+fn watch(tracer: &SdkTracer, send: fn(&tokio::sync::watch::Sender<WithContext<u32>>)) {
+    let (tx, rx) = tokio::sync::watch::channel(0.detached());
+    Context::new().with_span(tracer.start("GET /orders")).run(|| send(&tx));
+    mem::forget((tx, rx));
 }
 
 fn cache(cx: Context) {

@@ -55,6 +55,7 @@ pub trait ParallelIteratorExt: ParallelIterator {
     ///     .sum();
     /// assert_eq!(sum, 100);
     /// ```
+    #[track_caller]
     fn in_current_context<F, I>(self, chain: F) -> WithContext<I>
     where
         F: FnOnce(WithContext<Self>) -> I,
@@ -73,6 +74,7 @@ pub trait ParallelIteratorExt: ParallelIterator {
     ///
     /// When a closure panics, or two bound iterators are zipped, rayon does not drop guards in the reverse order of their
     /// making. [`Context`] bears that. A [`Snapshot`] of your own has to bear it too, to leave the workers clean.
+    #[track_caller]
     fn in_context<S, F, I>(self, context: S, chain: F) -> WithContext<I, S>
     where
         S: Snapshot + Send,

@@ -76,6 +76,7 @@ pub trait SenderExt: Sealed {
     ) -> Result<(), SendTimeoutError<T>>;
 
     /// [`Sender::send_timeout`], with the given context or other [`Snapshot`].
+    #[track_caller]
     fn send_timeout_with_context<S: Snapshot, T>(
         &self,
         context: S,
@@ -90,6 +91,7 @@ pub trait SenderExt: Sealed {
     }
 
     /// [`Sender::send_deadline`], with the given context or other [`Snapshot`].
+    #[track_caller]
     fn send_deadline_with_context<S: Snapshot, T>(
         &self,
         context: S,
@@ -104,6 +106,7 @@ pub trait SenderExt: Sealed {
     }
 
     /// [`Sender::send_timeout`], with the context that is current now.
+    #[track_caller]
     fn send_timeout_with_current_context<T>(&self, value: T, timeout: Duration) -> Result<(), SendTimeoutError<T>>
     where
         Self::Message: CarriesContext,
@@ -113,6 +116,7 @@ pub trait SenderExt: Sealed {
     }
 
     /// [`Sender::send_deadline`], with the context that is current now.
+    #[track_caller]
     fn send_deadline_with_current_context<T>(&self, value: T, deadline: Instant) -> Result<(), SendTimeoutError<T>>
     where
         Self::Message: CarriesContext,

@@ -132,6 +132,7 @@ pub trait SendWithContext: Sealed + Sized {
     /// # Errors
     ///
     /// Those of the sender's own `send`: mostly, that nobody will receive it. The value comes back in the error.
+    #[track_caller]
     fn send_with_context<S: Snapshot, T>(self, context: S, value: T) -> Self::Output<T>
     where
         Self::Message: CarriesContext,
@@ -145,6 +146,7 @@ pub trait SendWithContext: Sealed + Sized {
     /// # Errors
     ///
     /// Those of the sender's own `send`: mostly, that nobody will receive it. The value comes back in the error.
+    #[track_caller]
     fn send_with_current_context<T>(self, value: T) -> Self::Output<T>
     where
         Self::Message: CarriesContext,
@@ -161,6 +163,7 @@ pub trait SendWithContext: Sealed + Sized {
     /// # Errors
     ///
     /// Those of the sender's own `send`: mostly, that nobody will receive it. The value comes back in the error.
+    #[track_caller]
     fn send_parent_only<T>(self, value: T) -> Self::Output<T>
     where
         Self::Message: CarriesContext,
@@ -204,6 +207,7 @@ pub trait TrySendWithContext: Sealed + Sized {
     /// # Errors
     ///
     /// Those of the sender's own `try_send`: the channel is full or closed. The value comes back in the error.
+    #[track_caller]
     fn try_send_with_context<S: Snapshot, T>(self, context: S, value: T) -> Result<(), Self::Error<T>>
     where
         Self::Message: CarriesContext,
@@ -218,6 +222,7 @@ pub trait TrySendWithContext: Sealed + Sized {
     /// # Errors
     ///
     /// Those of the sender's own `try_send`: the channel is full or closed. The value comes back in the error.
+    #[track_caller]
     fn try_send_with_current_context<T>(self, value: T) -> Result<(), Self::Error<T>>
     where
         Self::Message: CarriesContext,
@@ -232,6 +237,7 @@ pub trait TrySendWithContext: Sealed + Sized {
     /// # Errors
     ///
     /// Those of the sender's own `try_send`: the channel is full or closed. The value comes back in the error.
+    #[track_caller]
     fn try_send_parent_only<T>(self, value: T) -> Result<(), Self::Error<T>>
     where
         Self::Message: CarriesContext,
@@ -280,6 +286,7 @@ pub trait AsyncSendWithContext<T, S: Snapshot>: Sealed + Sized {
     ///
     /// That of the sender's own `send`: if the future is dropped before there was room, the message was not sent, and is
     /// dropped inside its context. To keep it, with tokio, `reserve` first and send with the permit.
+    #[track_caller]
     fn send_with_context(self, context: S, value: T) -> impl Future<Output = Result<(), Self::Error>>;
 }
 
@@ -295,6 +302,7 @@ pub trait AsyncSendWithCurrentContext<T>: AsyncSendWithContext<T, Context> {
     /// # Cancel safety
     ///
     /// That of [`send_with_context`](AsyncSendWithContext::send_with_context).
+    #[track_caller]
     fn send_with_current_context(self, value: T) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Sends the value with the [`parent_only`](ContextExt::parent_only) part of the context that is current at this call,
@@ -307,5 +315,6 @@ pub trait AsyncSendWithCurrentContext<T>: AsyncSendWithContext<T, Context> {
     /// # Cancel safety
     ///
     /// That of [`send_with_context`](AsyncSendWithContext::send_with_context).
+    #[track_caller]
     fn send_parent_only(self, value: T) -> impl Future<Output = Result<(), Self::Error>>;
 }

@@ -146,6 +146,7 @@ pub trait SenderExt<T, S: Snapshot>: Sealed {
     ///
     /// That of the original: if the future is dropped before it is ready, the message was not sent, and is dropped inside
     /// its context.
+    #[track_caller]
     fn send_timeout_with_context(
         &self,
         context: S,
@@ -195,6 +196,7 @@ pub trait CurrentSenderExt<T>: SenderExt<T, Context> {
     /// [`Sender::send_timeout`], with the context that is current at this call.
     ///
     /// Like [`send_timeout_with_context`](SenderExt::send_timeout_with_context).
+    #[track_caller]
     fn send_timeout_with_current_context(
         &self,
         value: T,
@@ -259,6 +261,7 @@ pub trait WatchSenderExt: Sealed {
 
     /// [`watch::Sender::send_replace`], with the given context or other [`Snapshot`]. What comes back is bound to the
     /// context that it was sent with.
+    #[track_caller]
     fn send_replace_with_context<S: Snapshot, T>(&self, context: S, value: T) -> WithContext<T, S>
     where
         Self::Message: CarriesContext,
@@ -268,6 +271,7 @@ pub trait WatchSenderExt: Sealed {
     }
 
     /// [`watch::Sender::send_replace`], with the context that is current now.
+    #[track_caller]
     fn send_replace_with_current_context<T>(&self, value: T) -> WithContext<T>
     where
         Self::Message: CarriesContext,
@@ -278,6 +282,7 @@ pub trait WatchSenderExt: Sealed {
 
     /// [`watch::Sender::send_replace`], with the [`parent_only`](ContextExt::parent_only) part of the context that is
     /// current now.
+    #[track_caller]
     fn send_replace_parent_only<T>(&self, value: T) -> WithContext<T>
     where
         Self::Message: CarriesContext,
@@ -292,6 +297,7 @@ pub trait WatchSenderExt: Sealed {
     /// # Panics
     ///
     /// With the closure's own panic, as the original does. The value then keeps the context that it had.
+    #[track_caller]
     fn send_modify_with_context<S: Snapshot, T>(&self, context: S, modify: impl FnOnce(&mut T))
     where
         Self::Message: CarriesContext,
@@ -306,6 +312,7 @@ pub trait WatchSenderExt: Sealed {
     /// [`watch::Sender::send_modify`], with the context that is current now for the modified value.
     ///
     /// Like [`send_modify_with_context`](Self::send_modify_with_context).
+    #[track_caller]
     fn send_modify_with_current_context<T>(&self, modify: impl FnOnce(&mut T))
     where
         Self::Message: CarriesContext,
@@ -318,6 +325,7 @@ pub trait WatchSenderExt: Sealed {
     /// now for the modified value.
     ///
     /// Like [`send_modify_with_context`](Self::send_modify_with_context).
+    #[track_caller]
     fn send_modify_parent_only<T>(&self, modify: impl FnOnce(&mut T))
     where
         Self::Message: CarriesContext,
@@ -332,6 +340,7 @@ pub trait WatchSenderExt: Sealed {
     /// # Panics
     ///
     /// With the closure's own panic, as the original does. The value then keeps the context that it had.
+    #[track_caller]
     fn send_if_modified_with_context<S: Snapshot, T>(&self, context: S, modify: impl FnOnce(&mut T) -> bool) -> bool
     where
         Self::Message: CarriesContext,
@@ -351,6 +360,7 @@ pub trait WatchSenderExt: Sealed {
     /// [`watch::Sender::send_if_modified`], with the context that is current now for the value if `modify` returns `true`.
     ///
     /// Like [`send_if_modified_with_context`](Self::send_if_modified_with_context).
+    #[track_caller]
     fn send_if_modified_with_current_context<T>(&self, modify: impl FnOnce(&mut T) -> bool) -> bool
     where
         Self::Message: CarriesContext,
@@ -363,6 +373,7 @@ pub trait WatchSenderExt: Sealed {
     /// current now for the value if `modify` returns `true`.
     ///
     /// Like [`send_if_modified_with_context`](Self::send_if_modified_with_context).
+    #[track_caller]
     fn send_if_modified_parent_only<T>(&self, modify: impl FnOnce(&mut T) -> bool) -> bool
     where
         Self::Message: CarriesContext,

@@ -151,7 +151,7 @@ impl<'a> IntoIterator for &'a Diagnosis {
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((last, others)) = self.findings.split_last() else {
-            return f.write_str("healthy: spans are recorded, and messages carry their context");
+            return f.write_str("healthy: no problem was found");
         };
         others.iter().try_for_each(|finding| writeln!(f, "{finding}"))?;
         write!(f, "{last}")

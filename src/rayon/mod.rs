@@ -71,6 +71,7 @@ use crate::{
 /// let _guard = Context::current_with_value(10_u64).attach();
 /// assert_eq!(sum(&[1, 2, 3, 4]), 100);
 /// ```
+#[track_caller]
 pub fn join<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
@@ -84,6 +85,7 @@ where
 /// [`rayon::join`], with the given context or other [`Snapshot`] in both closures.
 ///
 /// Like [`join`], with one attach more: around the whole of it.
+#[track_caller]
 pub fn join_with_context<S, A, B, RA, RB>(context: S, oper_a: A, oper_b: B) -> (RA, RB)
 where
     S: Snapshot + Sync,
@@ -98,6 +100,7 @@ where
 /// [`rayon::join_context`], with the context that is current now in both closures.
 ///
 /// Like [`join`].
+#[track_caller]
 pub fn join_context<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)
 where
     A: FnOnce(FnContext) -> RA + Send,
@@ -111,6 +114,7 @@ where
 /// [`rayon::join_context`], with the given context or other [`Snapshot`] in both closures.
 ///
 /// Like [`join_with_context`].
+#[track_caller]
 pub fn join_context_with_context<S, A, B, RA, RB>(context: S, oper_a: A, oper_b: B) -> (RA, RB)
 where
     S: Snapshot + Sync,
@@ -169,6 +173,7 @@ fn run_migrated<S: Snapshot, R>(current: &S, at: FnContext, f: impl FnOnce(FnCon
 /// seen.sort();
 /// assert_eq!(seen, [(0, Some("request 7")), (1, Some("request 7"))]);
 /// ```
+#[track_caller]
 pub fn scope<'scope, OP, R>(op: OP) -> R
 where
     OP: FnOnce(&Scope<'scope>) -> R + Send,
@@ -180,6 +185,7 @@ where
 /// [`rayon::scope`], with the given context or other [`Snapshot`] in its closure.
 ///
 /// Like [`scope`].
+#[track_caller]
 pub fn scope_with_context<'scope, S, OP, R>(context: S, op: OP) -> R
 where
     S: Snapshot + Send,
@@ -193,6 +199,7 @@ where
 /// [`rayon::scope_fifo`], with the context that is current now in its closure.
 ///
 /// Like [`scope`]. See [`ScopeFifoExt`] for its spawns.
+#[track_caller]
 pub fn scope_fifo<'scope, OP, R>(op: OP) -> R
 where
     OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
@@ -204,6 +211,7 @@ where
 /// [`rayon::scope_fifo`], with the given context or other [`Snapshot`] in its closure.
 ///
 /// Like [`scope_fifo`].
+#[track_caller]
 pub fn scope_fifo_with_context<'scope, S, OP, R>(context: S, op: OP) -> R
 where
     S: Snapshot + Send,
@@ -230,6 +238,7 @@ where
 /// ctxhop::rayon::spawn(move || tx.send(Context::current().get::<&str>().copied()).unwrap());
 /// assert_eq!(rx.recv().unwrap(), Some("here"));
 /// ```
+#[track_caller]
 pub fn spawn<F>(func: F)
 where
     F: FnOnce() + Send + 'static,
@@ -251,6 +260,7 @@ where
 /// ctxhop::rayon::spawn_with_context(cx, move || tx.send(Context::current().get::<&str>().copied()).unwrap());
 /// assert_eq!(rx.recv().unwrap(), Some("given"));
 /// ```
+#[track_caller]
 pub fn spawn_with_context<S, F>(context: S, func: F)
 where
     S: Snapshot + Send + 'static,
@@ -262,6 +272,7 @@ where
 /// [`rayon::spawn_fifo`], with the context that is current now.
 ///
 /// Like [`spawn`].
+#[track_caller]
 pub fn spawn_fifo<F>(func: F)
 where
     F: FnOnce() + Send + 'static,
@@ -272,6 +283,7 @@ where
 /// [`rayon::spawn_fifo`], with the given context or other [`Snapshot`].
 ///
 /// Like [`spawn`].
+#[track_caller]
 pub fn spawn_fifo_with_context<S, F>(context: S, func: F)
 where
     S: Snapshot + Send + 'static,
@@ -295,6 +307,7 @@ where
 /// let seen = ctxhop::rayon::broadcast(|_| Context::current().get::<&str>().copied());
 /// assert_eq!(seen, vec![Some("here"); rayon::current_num_threads()]);
 /// ```
+#[track_caller]
 pub fn broadcast<OP, R>(op: OP) -> Vec<R>
 where
     OP: Fn(BroadcastContext<'_>) -> R + Sync,
@@ -306,6 +319,7 @@ where
 /// [`rayon::broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
 ///
 /// Like [`broadcast`].
+#[track_caller]
 pub fn broadcast_with_context<S, OP, R>(context: S, op: OP) -> Vec<R>
 where
     S: Snapshot + Sync,
@@ -318,6 +332,7 @@ where
 /// [`rayon::spawn_broadcast`], with the context that is current now on every thread of the pool.
 ///
 /// Like [`spawn`].
+#[track_caller]
 pub fn spawn_broadcast<OP>(op: OP)
 where
     OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
@@ -328,6 +343,7 @@ where
 /// [`rayon::spawn_broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
 ///
 /// Like [`spawn`].
+#[track_caller]
 pub fn spawn_broadcast_with_context<S, OP>(context: S, op: OP)
 where
     S: Snapshot + Send + Sync + 'static,

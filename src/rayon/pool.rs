@@ -24,6 +24,7 @@ use crate::{
 /// ```
 pub trait ThreadPoolExt: Sealed {
     /// [`ThreadPool::install`], with the given context or other [`Snapshot`].
+    #[track_caller]
     fn install_with_context<S, OP, R>(&self, context: S, op: OP) -> R
     where
         S: Snapshot + Send,
@@ -31,6 +32,7 @@ pub trait ThreadPoolExt: Sealed {
         R: Send;
 
     /// [`ThreadPool::join`], with the given context or other [`Snapshot`] in both closures.
+    #[track_caller]
     fn join_with_context<S, A, B, RA, RB>(&self, context: S, oper_a: A, oper_b: B) -> (RA, RB)
     where
         S: Snapshot + Send + Sync,
@@ -40,6 +42,7 @@ pub trait ThreadPoolExt: Sealed {
         RB: Send;
 
     /// [`ThreadPool::scope`], with the given context or other [`Snapshot`] in its closure.
+    #[track_caller]
     fn scope_with_context<'scope, S, OP, R>(&self, context: S, op: OP) -> R
     where
         S: Snapshot + Send,
@@ -47,6 +50,7 @@ pub trait ThreadPoolExt: Sealed {
         R: Send;
 
     /// [`ThreadPool::scope_fifo`], with the given context or other [`Snapshot`] in its closure.
+    #[track_caller]
     fn scope_fifo_with_context<'scope, S, OP, R>(&self, context: S, op: OP) -> R
     where
         S: Snapshot + Send,
@@ -54,18 +58,21 @@ pub trait ThreadPoolExt: Sealed {
         R: Send;
 
     /// [`ThreadPool::spawn`], with the given context or other [`Snapshot`].
+    #[track_caller]
     fn spawn_with_context<S, OP>(&self, context: S, op: OP)
     where
         S: Snapshot + Send + 'static,
         OP: FnOnce() + Send + 'static;
 
     /// [`ThreadPool::spawn_fifo`], with the given context or other [`Snapshot`].
+    #[track_caller]
     fn spawn_fifo_with_context<S, OP>(&self, context: S, op: OP)
     where
         S: Snapshot + Send + 'static,
         OP: FnOnce() + Send + 'static;
 
     /// [`ThreadPool::broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
+    #[track_caller]
     fn broadcast_with_context<S, OP, R>(&self, context: S, op: OP) -> Vec<R>
     where
         S: Snapshot + Sync,
@@ -73,12 +80,14 @@ pub trait ThreadPoolExt: Sealed {
         R: Send;
 
     /// [`ThreadPool::spawn_broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
+    #[track_caller]
     fn spawn_broadcast_with_context<S, OP>(&self, context: S, op: OP)
     where
         S: Snapshot + Send + Sync + 'static,
         OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static;
 
     /// [`ThreadPool::install`], with the context that is current now.
+    #[track_caller]
     fn install_with_current_context<OP, R>(&self, op: OP) -> R
     where
         OP: FnOnce() -> R + Send,
@@ -88,6 +97,7 @@ pub trait ThreadPoolExt: Sealed {
     }
 
     /// [`ThreadPool::join`], with the context that is current now in both closures.
+    #[track_caller]
     fn join_with_current_context<A, B, RA, RB>(&self, oper_a: A, oper_b: B) -> (RA, RB)
     where
         A: FnOnce() -> RA + Send,
@@ -99,6 +109,7 @@ pub trait ThreadPoolExt: Sealed {
     }
 
     /// [`ThreadPool::scope`], with the context that is current now in its closure.
+    #[track_caller]
     fn scope_with_current_context<'scope, OP, R>(&self, op: OP) -> R
     where
         OP: FnOnce(&Scope<'scope>) -> R + Send,
@@ -108,6 +119,7 @@ pub trait ThreadPoolExt: Sealed {
     }
 
     /// [`ThreadPool::scope_fifo`], with the context that is current now in its closure.
+    #[track_caller]
     fn scope_fifo_with_current_context<'scope, OP, R>(&self, op: OP) -> R
     where
         OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
@@ -117,6 +129,7 @@ pub trait ThreadPoolExt: Sealed {
     }
 
     /// [`ThreadPool::spawn`], with the context that is current now.
+    #[track_caller]
     fn spawn_with_current_context<OP>(&self, op: OP)
     where
         OP: FnOnce() + Send + 'static,
@@ -125,6 +138,7 @@ pub trait ThreadPoolExt: Sealed {
     }
 
     /// [`ThreadPool::spawn_fifo`], with the context that is current now.
+    #[track_caller]
     fn spawn_fifo_with_current_context<OP>(&self, op: OP)
     where
         OP: FnOnce() + Send + 'static,
@@ -133,6 +147,7 @@ pub trait ThreadPoolExt: Sealed {
     }
 
     /// [`ThreadPool::broadcast`], with the context that is current now on every thread of the pool.
+    #[track_caller]
     fn broadcast_with_current_context<OP, R>(&self, op: OP) -> Vec<R>
     where
         OP: Fn(BroadcastContext<'_>) -> R + Sync,
@@ -142,6 +157,7 @@ pub trait ThreadPoolExt: Sealed {
     }
 
     /// [`ThreadPool::spawn_broadcast`], with the context that is current now on every thread of the pool.
+    #[track_caller]
     fn spawn_broadcast_with_current_context<OP>(&self, op: OP)
     where
         OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,

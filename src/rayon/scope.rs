@@ -12,18 +12,21 @@ use crate::{
 /// [`scope`](super::scope()) for an example.
 pub trait ScopeExt<'scope>: Sealed {
     /// [`Scope::spawn`], with the given context or other [`Snapshot`].
+    #[track_caller]
     fn spawn_with_context<S, F>(&self, context: S, body: F)
     where
         S: Snapshot + Send + 'scope,
         F: FnOnce(&Scope<'scope>) + Send + 'scope;
 
     /// [`Scope::spawn_broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
+    #[track_caller]
     fn spawn_broadcast_with_context<S, F>(&self, context: S, body: F)
     where
         S: Snapshot + Send + Sync + 'scope,
         F: Fn(&Scope<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope;
 
     /// [`Scope::spawn`], with the context that is current now.
+    #[track_caller]
     fn spawn_with_current_context<F>(&self, body: F)
     where
         F: FnOnce(&Scope<'scope>) + Send + 'scope,
@@ -32,6 +35,7 @@ pub trait ScopeExt<'scope>: Sealed {
     }
 
     /// [`Scope::spawn_broadcast`], with the context that is current now on every thread of the pool.
+    #[track_caller]
     fn spawn_broadcast_with_current_context<F>(&self, body: F)
     where
         F: Fn(&Scope<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
@@ -81,18 +85,21 @@ impl<'scope> ScopeExt<'scope> for Scope<'scope> {
 /// ```
 pub trait ScopeFifoExt<'scope>: Sealed {
     /// [`ScopeFifo::spawn_fifo`], with the given context or other [`Snapshot`].
+    #[track_caller]
     fn spawn_fifo_with_context<S, F>(&self, context: S, body: F)
     where
         S: Snapshot + Send + 'scope,
         F: FnOnce(&ScopeFifo<'scope>) + Send + 'scope;
 
     /// [`ScopeFifo::spawn_broadcast`], with the given context or other [`Snapshot`] on every thread of the pool.
+    #[track_caller]
     fn spawn_broadcast_with_context<S, F>(&self, context: S, body: F)
     where
         S: Snapshot + Send + Sync + 'scope,
         F: Fn(&ScopeFifo<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope;
 
     /// [`ScopeFifo::spawn_fifo`], with the context that is current now.
+    #[track_caller]
     fn spawn_fifo_with_current_context<F>(&self, body: F)
     where
         F: FnOnce(&ScopeFifo<'scope>) + Send + 'scope,
@@ -101,6 +108,7 @@ pub trait ScopeFifoExt<'scope>: Sealed {
     }
 
     /// [`ScopeFifo::spawn_broadcast`], with the context that is current now on every thread of the pool.
+    #[track_caller]
     fn spawn_broadcast_with_current_context<F>(&self, body: F)
     where
         F: Fn(&ScopeFifo<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,

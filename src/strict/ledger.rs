@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     panic::Location,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -235,13 +235,20 @@ impl Seen {
     }
 
     fn open(&self, patience: Duration) -> impl Iterator<Item = Problem> {
-        let mut found = BTreeMap::<_, (u64, Duration)>::new();
+        let mut found = BTreeMap::<_, (u64, Duration, BTreeSet<Site>)>::new();
         for span in self.open.values().filter(|span| span.since.elapsed() > patience) {
             let open = found.entry(span.name.to_string()).or_default();
             open.0 += 1;
             open.1 = open.1.max(span.since.elapsed());
         }
-        found.into_iter().map(|(span, (spans, longest))| Problem::Open { span, spans, longest })
+        for (origin, key) in self.holders.values() {
+            let open = self.open.get(key).and_then(|span| found.get_mut(&*span.name));
+            open.into_iter().for_each(|open| _ = open.2.insert(Site::from(&**origin)));
+        }
+        found.into_iter().map(|(span, (spans, longest, held_by))| {
+            let held_by = held_by.into_iter().collect();
+            Problem::Open { span, spans, longest, held_by }
+        })
     }
 }
 

@@ -110,6 +110,8 @@ pub enum Problem {
         spans: u64,
         /// How long ago the first of them has started.
         longest: Duration,
+        /// The hops that hold them open.
+        held_by: Vec<Site>,
     },
     /// Contexts found no room on their thread, and the work saw whatever was current there.
     #[non_exhaustive]
@@ -163,9 +165,10 @@ impl fmt::Display for Problem {
                 let via: Vec<_> = via.iter().map(ToString::to_string).collect();
                 if via.is_empty() { Ok(()) } else { more(f, &format!("by way of: {}", via.join(", "))) }
             }
-            Self::Open { span, spans, longest } => {
+            Self::Open { span, spans, longest, held_by } => {
                 let have = if *spans == 1 { "span has" } else { "spans have" };
-                write!(f, "OPEN      {spans} {have} not ended: {span:?}, for up to {}", Rough(*longest))
+                write!(f, "OPEN      {spans} {have} not ended: {span:?}, for up to {}", Rough(*longest))?;
+                held_by.iter().try_for_each(|hop| more(f, &format!("held by {hop}")))
             }
             Self::Full { times } => {
                 let contexts = if *times == 1 { "context" } else { "contexts" };

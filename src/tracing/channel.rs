@@ -39,6 +39,7 @@ use crate::{
 /// ```
 pub trait SendWithCurrentSpan: SendWithContext {
     /// The sender's own `send`, with the current [`TracingSnapshot`].
+    #[track_caller]
     fn send_with_current_span<T>(self, value: T) -> Self::Output<T>
     where
         Self::Message: CarriesContext,
@@ -49,6 +50,7 @@ pub trait SendWithCurrentSpan: SendWithContext {
 
     /// The sender's own `send`, with the [`parent_only`](TracingSnapshot::parent_only) part of the current [`TracingSnapshot`], which keeps no
     /// span open.
+    #[track_caller]
     fn send_parent_span_only<T>(self, value: T) -> Self::Output<T>
     where
         Self::Message: CarriesContext,
@@ -63,6 +65,7 @@ impl<X: SendWithContext> SendWithCurrentSpan for X {}
 /// [`TrySendWithContext`], with the current [`TracingSnapshot`].
 pub trait TrySendWithCurrentSpan: TrySendWithContext {
     /// The sender's own `try_send`, with the current [`TracingSnapshot`].
+    #[track_caller]
     fn try_send_with_current_span<T>(self, value: T) -> Result<(), Self::Error<T>>
     where
         Self::Message: CarriesContext,
@@ -73,6 +76,7 @@ pub trait TrySendWithCurrentSpan: TrySendWithContext {
 
     /// The sender's own `try_send`, with the [`parent_only`](TracingSnapshot::parent_only) part of the current [`TracingSnapshot`], which keeps no
     /// span open.
+    #[track_caller]
     fn try_send_parent_span_only<T>(self, value: T) -> Result<(), Self::Error<T>>
     where
         Self::Message: CarriesContext,
@@ -87,10 +91,12 @@ impl<X: TrySendWithContext> TrySendWithCurrentSpan for X {}
 /// [`AsyncSendWithContext`], with the current [`TracingSnapshot`].
 pub trait AsyncSendWithCurrentSpan<T>: AsyncSendWithContext<T, TracingSnapshot> {
     /// The sender's own `send`, with the current [`TracingSnapshot`].
+    #[track_caller]
     fn send_with_current_span(self, value: T) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// The sender's own `send`, with the [`parent_only`](TracingSnapshot::parent_only) part of the current
     /// [`TracingSnapshot`], which keeps no span open.
+    #[track_caller]
     fn send_parent_span_only(self, value: T) -> impl Future<Output = Result<(), Self::Error>>;
 }
 
@@ -122,6 +128,7 @@ impl<T> AsyncSendWithCurrentSpan<T> for &mut futures_channel::mpsc::Sender<WithC
 #[cfg(feature = "crossbeam-channel")]
 pub trait CrossbeamSenderExt: crossbeam::SenderExt {
     /// [`send_timeout`](crossbeam_channel::Sender::send_timeout), with the current [`TracingSnapshot`].
+    #[track_caller]
     fn send_timeout_with_current_span<T>(
         &self,
         value: T,
@@ -135,6 +142,7 @@ pub trait CrossbeamSenderExt: crossbeam::SenderExt {
     }
 
     /// [`send_deadline`](crossbeam_channel::Sender::send_deadline), with the current [`TracingSnapshot`].
+    #[track_caller]
     fn send_deadline_with_current_span<T>(
         &self,
         value: T,
@@ -155,6 +163,7 @@ impl<X: crossbeam::SenderExt> CrossbeamSenderExt for X {}
 #[cfg(feature = "tokio")]
 pub trait TokioSenderExt<T>: tokio::SenderExt<T, TracingSnapshot> {
     /// [`send_timeout`](::tokio::sync::mpsc::Sender::send_timeout), with the current [`TracingSnapshot`].
+    #[track_caller]
     fn send_timeout_with_current_span(
         &self,
         value: T,
@@ -183,6 +192,7 @@ impl<T> TokioSenderExt<T> for ::tokio::sync::mpsc::Sender<WithContext<T, Tracing
 #[cfg(feature = "tokio")]
 pub trait TokioWatchSenderExt: tokio::WatchSenderExt {
     /// [`send_replace`](::tokio::sync::watch::Sender::send_replace), with the current [`TracingSnapshot`].
+    #[track_caller]
     fn send_replace_with_current_span<T>(&self, value: T) -> WithContext<T, TracingSnapshot>
     where
         Self::Message: CarriesContext,
@@ -193,6 +203,7 @@ pub trait TokioWatchSenderExt: tokio::WatchSenderExt {
 
     /// [`send_replace`](::tokio::sync::watch::Sender::send_replace), with the [`parent_only`](TracingSnapshot::parent_only) part of the current [`TracingSnapshot`], which keeps no
     /// span open.
+    #[track_caller]
     fn send_replace_parent_span_only<T>(&self, value: T) -> WithContext<T, TracingSnapshot>
     where
         Self::Message: CarriesContext,
@@ -202,6 +213,7 @@ pub trait TokioWatchSenderExt: tokio::WatchSenderExt {
     }
 
     /// [`send_modify`](::tokio::sync::watch::Sender::send_modify), with the current [`TracingSnapshot`].
+    #[track_caller]
     fn send_modify_with_current_span<T>(&self, modify: impl FnOnce(&mut T))
     where
         Self::Message: CarriesContext,
@@ -212,6 +224,7 @@ pub trait TokioWatchSenderExt: tokio::WatchSenderExt {
 
     /// [`send_modify`](::tokio::sync::watch::Sender::send_modify), with the [`parent_only`](TracingSnapshot::parent_only) part of the current [`TracingSnapshot`], which keeps no
     /// span open.
+    #[track_caller]
     fn send_modify_parent_span_only<T>(&self, modify: impl FnOnce(&mut T))
     where
         Self::Message: CarriesContext,
@@ -221,6 +234,7 @@ pub trait TokioWatchSenderExt: tokio::WatchSenderExt {
     }
 
     /// [`send_if_modified`](::tokio::sync::watch::Sender::send_if_modified), with the current [`TracingSnapshot`].
+    #[track_caller]
     fn send_if_modified_with_current_span<T>(&self, modify: impl FnOnce(&mut T) -> bool) -> bool
     where
         Self::Message: CarriesContext,
@@ -231,6 +245,7 @@ pub trait TokioWatchSenderExt: tokio::WatchSenderExt {
 
     /// [`send_if_modified`](::tokio::sync::watch::Sender::send_if_modified), with the [`parent_only`](TracingSnapshot::parent_only) part of the current [`TracingSnapshot`], which keeps no
     /// span open.
+    #[track_caller]
     fn send_if_modified_parent_span_only<T>(&self, modify: impl FnOnce(&mut T) -> bool) -> bool
     where
         Self::Message: CarriesContext,

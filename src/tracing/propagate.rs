@@ -22,6 +22,7 @@ pub trait PropagateSpan: Propagate {
     /// assert_eq!(task.await.unwrap(), Some("order"));
     /// # });
     /// ```
+    #[track_caller]
     fn with_current_span(self) -> WithContext<Self, TracingSnapshot> {
         self.with_current()
     }

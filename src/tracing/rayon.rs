@@ -13,6 +13,7 @@ pub use crate::rayon::{
 use crate::{Snapshot, WithContext, rayon};
 
 /// [`rayon::join`](::rayon::join()), with the current [`TracingSnapshot`] in both closures.
+#[track_caller]
 pub fn join<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
@@ -24,6 +25,7 @@ where
 }
 
 /// [`rayon::join_context`](::rayon::join_context()), with the current [`TracingSnapshot`] in both closures.
+#[track_caller]
 pub fn join_context<A, B, RA, RB>(oper_a: A, oper_b: B) -> (RA, RB)
 where
     A: FnOnce(FnContext) -> RA + Send,
@@ -35,6 +37,7 @@ where
 }
 
 /// [`rayon::scope`](::rayon::scope()), with the current [`TracingSnapshot`] in its closure.
+#[track_caller]
 pub fn scope<'scope, OP, R>(op: OP) -> R
 where
     OP: FnOnce(&Scope<'scope>) -> R + Send,
@@ -44,6 +47,7 @@ where
 }
 
 /// [`rayon::scope_fifo`](::rayon::scope_fifo()), with the current [`TracingSnapshot`] in its closure.
+#[track_caller]
 pub fn scope_fifo<'scope, OP, R>(op: OP) -> R
 where
     OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
@@ -53,6 +57,7 @@ where
 }
 
 /// [`rayon::spawn`](::rayon::spawn()), with the current [`TracingSnapshot`].
+#[track_caller]
 pub fn spawn<F>(func: F)
 where
     F: FnOnce() + Send + 'static,
@@ -61,6 +66,7 @@ where
 }
 
 /// [`rayon::spawn_fifo`](::rayon::spawn_fifo()), with the current [`TracingSnapshot`].
+#[track_caller]
 pub fn spawn_fifo<F>(func: F)
 where
     F: FnOnce() + Send + 'static,
@@ -69,6 +75,7 @@ where
 }
 
 /// [`rayon::broadcast`](::rayon::broadcast()), with the current [`TracingSnapshot`] on every thread of the pool.
+#[track_caller]
 pub fn broadcast<OP, R>(op: OP) -> Vec<R>
 where
     OP: Fn(BroadcastContext<'_>) -> R + Sync,
@@ -78,6 +85,7 @@ where
 }
 
 /// [`rayon::spawn_broadcast`](::rayon::spawn_broadcast()), with the current [`TracingSnapshot`] on every thread of the pool.
+#[track_caller]
 pub fn spawn_broadcast<OP>(op: OP)
 where
     OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
@@ -88,6 +96,7 @@ where
 /// Spawns of [`rayon::Scope`](Scope) that carry the current [`TracingSnapshot`].
 pub trait ScopeExt<'scope>: rayon::ScopeExt<'scope> {
     /// [`Scope::spawn`], with the current [`TracingSnapshot`].
+    #[track_caller]
     fn spawn_with_current_span<F>(&self, body: F)
     where
         F: FnOnce(&Scope<'scope>) + Send + 'scope,
@@ -96,6 +105,7 @@ pub trait ScopeExt<'scope>: rayon::ScopeExt<'scope> {
     }
 
     /// [`Scope::spawn_broadcast`], with the current [`TracingSnapshot`] on every thread of the pool.
+    #[track_caller]
     fn spawn_broadcast_with_current_span<F>(&self, body: F)
     where
         F: Fn(&Scope<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
@@ -109,6 +119,7 @@ impl<'scope> ScopeExt<'scope> for Scope<'scope> {}
 /// Spawns of [`rayon::ScopeFifo`](ScopeFifo) that carry the current [`TracingSnapshot`].
 pub trait ScopeFifoExt<'scope>: rayon::ScopeFifoExt<'scope> {
     /// [`ScopeFifo::spawn_fifo`], with the current [`TracingSnapshot`].
+    #[track_caller]
     fn spawn_fifo_with_current_span<F>(&self, body: F)
     where
         F: FnOnce(&ScopeFifo<'scope>) + Send + 'scope,
@@ -117,6 +128,7 @@ pub trait ScopeFifoExt<'scope>: rayon::ScopeFifoExt<'scope> {
     }
 
     /// [`ScopeFifo::spawn_broadcast`], with the current [`TracingSnapshot`] on every thread of the pool.
+    #[track_caller]
     fn spawn_broadcast_with_current_span<F>(&self, body: F)
     where
         F: Fn(&ScopeFifo<'scope>, BroadcastContext<'_>) + Send + Sync + 'scope,
@@ -130,6 +142,7 @@ impl<'scope> ScopeFifoExt<'scope> for ScopeFifo<'scope> {}
 /// What [`rayon::ThreadPool`](ThreadPool) runs, with the current [`TracingSnapshot`].
 pub trait ThreadPoolExt: rayon::ThreadPoolExt {
     /// [`ThreadPool::install`], with the current [`TracingSnapshot`].
+    #[track_caller]
     fn install_with_current_span<OP, R>(&self, op: OP) -> R
     where
         OP: FnOnce() -> R + Send,
@@ -139,6 +152,7 @@ pub trait ThreadPoolExt: rayon::ThreadPoolExt {
     }
 
     /// [`ThreadPool::join`], with the current [`TracingSnapshot`] in both closures.
+    #[track_caller]
     fn join_with_current_span<A, B, RA, RB>(&self, oper_a: A, oper_b: B) -> (RA, RB)
     where
         A: FnOnce() -> RA + Send,
@@ -150,6 +164,7 @@ pub trait ThreadPoolExt: rayon::ThreadPoolExt {
     }
 
     /// [`ThreadPool::scope`], with the current [`TracingSnapshot`] in its closure.
+    #[track_caller]
     fn scope_with_current_span<'scope, OP, R>(&self, op: OP) -> R
     where
         OP: FnOnce(&Scope<'scope>) -> R + Send,
@@ -159,6 +174,7 @@ pub trait ThreadPoolExt: rayon::ThreadPoolExt {
     }
 
     /// [`ThreadPool::scope_fifo`], with the current [`TracingSnapshot`] in its closure.
+    #[track_caller]
     fn scope_fifo_with_current_span<'scope, OP, R>(&self, op: OP) -> R
     where
         OP: FnOnce(&ScopeFifo<'scope>) -> R + Send,
@@ -168,6 +184,7 @@ pub trait ThreadPoolExt: rayon::ThreadPoolExt {
     }
 
     /// [`ThreadPool::spawn`], with the current [`TracingSnapshot`].
+    #[track_caller]
     fn spawn_with_current_span<OP>(&self, op: OP)
     where
         OP: FnOnce() + Send + 'static,
@@ -176,6 +193,7 @@ pub trait ThreadPoolExt: rayon::ThreadPoolExt {
     }
 
     /// [`ThreadPool::spawn_fifo`], with the current [`TracingSnapshot`].
+    #[track_caller]
     fn spawn_fifo_with_current_span<OP>(&self, op: OP)
     where
         OP: FnOnce() + Send + 'static,
@@ -184,6 +202,7 @@ pub trait ThreadPoolExt: rayon::ThreadPoolExt {
     }
 
     /// [`ThreadPool::broadcast`], with the current [`TracingSnapshot`] on every thread of the pool.
+    #[track_caller]
     fn broadcast_with_current_span<OP, R>(&self, op: OP) -> Vec<R>
     where
         OP: Fn(BroadcastContext<'_>) -> R + Sync,
@@ -193,6 +212,7 @@ pub trait ThreadPoolExt: rayon::ThreadPoolExt {
     }
 
     /// [`ThreadPool::spawn_broadcast`], with the current [`TracingSnapshot`] on every thread of the pool.
+    #[track_caller]
     fn spawn_broadcast_with_current_span<OP>(&self, op: OP)
     where
         OP: Fn(BroadcastContext<'_>) + Send + Sync + 'static,
@@ -224,6 +244,7 @@ pub trait ParallelIteratorExt: rayon::ParallelIteratorExt {
     /// });
     /// assert_eq!(names, [Some("order"); 2]);
     /// ```
+    #[track_caller]
     fn inside_current_span<F, I>(self, chain: F) -> WithContext<I, TracingSnapshot>
     where
         F: FnOnce(WithContext<Self, TracingSnapshot>) -> I,

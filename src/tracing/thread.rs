@@ -46,6 +46,7 @@ where
 /// Spawns of [`std::thread::Builder`] that carry the current [`TracingSnapshot`].
 pub trait BuilderExt: thread::BuilderExt {
     /// [`Builder::spawn`], with the current [`TracingSnapshot`].
+    #[track_caller]
     fn spawn_with_current_span<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -55,6 +56,7 @@ pub trait BuilderExt: thread::BuilderExt {
     }
 
     /// [`Builder::spawn_scoped`], with the current [`TracingSnapshot`].
+    #[track_caller]
     fn spawn_scoped_with_current_span<'scope, 'env, F, T>(
         self,
         scope: &'scope Scope<'scope, 'env>,
