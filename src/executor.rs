@@ -98,6 +98,7 @@ impl<E: fmt::Debug, S> fmt::Debug for Propagating<E, S> {
 
 #[cfg(feature = "futures")]
 impl<E: futures_task::Spawn, S: Snapshot + Send + 'static> futures_task::Spawn for Propagating<E, S> {
+    #[track_caller]
     fn spawn_obj(&self, future: futures_task::FutureObj<'static, ()>) -> Result<(), futures_task::SpawnError> {
         self.executor.spawn_obj(Box::new(future.with_current::<S>()).into())
     }
@@ -109,6 +110,7 @@ impl<E: futures_task::Spawn, S: Snapshot + Send + 'static> futures_task::Spawn f
 
 #[cfg(feature = "futures")]
 impl<E: futures_task::LocalSpawn, S: Snapshot + 'static> futures_task::LocalSpawn for Propagating<E, S> {
+    #[track_caller]
     fn spawn_local_obj(
         &self,
         future: futures_task::LocalFutureObj<'static, ()>,
@@ -127,6 +129,7 @@ where
     E: hyper::rt::Executor<crate::WithContext<F, S>>,
     S: Snapshot,
 {
+    #[track_caller]
     fn execute(&self, future: F) {
         self.executor.execute(future.with_current::<S>());
     }

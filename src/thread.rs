@@ -22,6 +22,7 @@ use opentelemetry::Context;
 use crate::{
     ContextExt, Snapshot,
     hop::{Sealed, job},
+    trail,
 };
 
 /// [`std::thread::spawn`], with the context that is current now.
@@ -99,6 +100,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    trail::explicit();
     spawn_with_context(Context::new(), f)
 }
 

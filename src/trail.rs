@@ -1,10 +1,10 @@
 //! What is noted of a hop: nothing, unless feature `strict` is on.
 
 #[cfg(feature = "strict")]
-pub(crate) use crate::strict::hop::{Hop, attaching, captured, full, received};
+pub(crate) use crate::strict::hop::{Hop, attaching, captured, explicit, full, received};
 
 #[cfg(not(feature = "strict"))]
-pub(crate) use off::{Hop, attaching, captured, full, received};
+pub(crate) use off::{Hop, attaching, captured, explicit, full, received};
 
 #[cfg(all(feature = "strict", feature = "tokio-hooks", tokio_unstable))]
 pub(crate) use crate::strict::hop::Border;
@@ -40,6 +40,13 @@ mod off {
         }
     }
 
+    #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
+    impl Hop {
+        pub(crate) const fn enter_in_hook(&self) -> Border {
+            Border
+        }
+    }
+
     pub(crate) struct Border;
 
     #[inline(always)]
@@ -47,6 +54,9 @@ mod off {
 
     #[inline(always)]
     pub(crate) const fn attaching() {}
+
+    #[inline(always)]
+    pub(crate) const fn explicit() {}
 
     #[inline(always)]
     pub(crate) const fn full() {}

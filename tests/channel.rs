@@ -673,3 +673,24 @@ fn a_competing_consumer_sees_each_messages_own_context() {
         assert_stranger("after a message");
     }
 }
+
+/// A value that looks at the channel when it is dropped, as a processor may when a span ends.
+struct LooksAtChannel(tokio::sync::watch::Receiver<WithContext<u32>>);
+
+impl Drop for LooksAtChannel {
+    fn drop(&mut self) {
+        // Waits for ever where the channel is locked.
+        drop(self.0.borrow());
+    }
+}
+
+#[test]
+fn a_context_that_a_watch_does_not_take_is_dropped_outside_its_lock() {
+    let (tx, rx) = tokio::sync::watch::channel(0.detached());
+    let looking = || Context::new().with_value(LooksAtChannel(rx.clone()));
+    assert!(!tx.send_if_modified_with_context(looking(), |_| false));
+    let panics = || tx.send_if_modified_with_context(looking(), |_| panic!("on purpose"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+    assert!(tx.send_if_modified_with_context(looking(), |_| true));
+    assert!(tx.send_if_modified_with_context(Context::new(), |_| true));
+}

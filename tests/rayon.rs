@@ -17,7 +17,7 @@ use std::{
 use ctxhop::{Snapshot, prelude::*, rayon as hop};
 use opentelemetry::Context;
 use rayon::ThreadPool;
-use support::{Case, Ended, Fate, Job, Output, catch, check_closure, tag, tagged};
+use support::{Case, Ended, Fate, Job, Output, catch, check_closure, stranger, tag, tagged};
 use watch::{assert_workers_are_clean, builder, pool};
 
 const FATES: [Fate; 3] = [Fate::Completes, Fate::Errors, Fate::Panics];
@@ -370,4 +370,24 @@ fn a_million_checks_without_contamination() {
     assert!(counts.iter().map(|(checks, _)| checks).sum::<u64>() >= 1_000_000, "{counts:?}");
     assert_eq!(counts.map(|(_, wrong)| wrong), [0; 6]);
     assert_workers_are_clean(&pool, "requests");
+}
+
+#[test]
+fn what_a_broadcast_captured_is_dropped_inside() {
+    struct Told(Arc<Mutex<Vec<Option<&'static str>>>>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().push(tag());
+        }
+    }
+    let dropped = Arc::new(Mutex::new(Vec::new()));
+    let op = || {
+        let told = Told(Arc::clone(&dropped));
+        move |_: rayon::BroadcastContext<'_>| _ = &told
+    };
+    let _guard = stranger().attach();
+    ctxhop::rayon::broadcast_with_context(tagged("given"), op());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    pool.broadcast_with_context(tagged("given"), op());
+    assert_eq!(*dropped.lock().unwrap(), [Some("given"); 2]);
 }

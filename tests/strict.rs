@@ -23,7 +23,10 @@ use opentelemetry::{
     Context,
     trace::{TraceContextExt, Tracer, TracerProvider},
 };
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    trace::{SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor},
+};
 use support::tagged;
 use tokio::{
     runtime,
@@ -129,6 +132,40 @@ const PROGRAMS: &[Program] = &[
         expected: &["OPEN      1 span has not ended: \"GET /orders\"", "held by channel::send at tests/strict.rs"],
     },
     Program {
+        name: "what is detached on purpose, and what it spawns",
+        broken: |tracer| block_on(lost(tracer.clone(), |work| tokio::spawn(work))),
+        mended: |tracer| {
+            block_on(async {
+                let (_open, render) = (tracer.start("other"), tracer.clone());
+                // A capture that makes no hop.
+                drop(Context::capture());
+                let accept = async { ctxhop::tokio::spawn(async move { drop(render.start("flush")) }).await.unwrap() };
+                ctxhop::tokio::spawn_detached(accept).await.unwrap();
+            });
+        },
+        expected: &["LOST      1 of 1 captures"],
+    },
+    Program {
+        name: "a hop in a processor, while a span ends",
+        broken: |tracer| bare_thread(tracer, std::thread::spawn),
+        mended: |_| {
+            let provider = SdkTracerProvider::builder().with_span_processor(HopsAtEnd).build();
+            let tracer = provider.tracer("hops");
+            Context::new().with_span(tracer.start("request")).run(|| Context::current().span().end());
+        },
+        expected: &["ROOT      1 span"],
+    },
+    Program {
+        name: "a provider that is shut down",
+        broken: |tracer| cache(Context::new().with_span(tracer.start("GET /orders"))),
+        mended: |_| {
+            let provider = SdkTracerProvider::builder().with_span_processor(STRICT.get().unwrap().processor()).build();
+            mem::forget(provider.tracer("other").start("GET /orders"));
+            provider.shutdown().unwrap();
+        },
+        expected: &["OPEN      1 span"],
+    },
+    Program {
         name: "a context in a cache",
         broken: |tracer| cache(Context::new().with_span(tracer.start("GET /orders"))),
         mended: |tracer| cache(Context::new().with_span(tracer.start("GET /orders")).parent_only()),
@@ -204,6 +241,26 @@ async fn pooled(tracer: &SdkTracer, spawn: Spawn) {
     mem::forget(request.run(|| spawn(Box::pin(connection))));
     open.await.unwrap();
     request.span().end();
+}
+
+/// Makes a hop inside of the span that ends.
+#[derive(Debug)]
+struct HopsAtEnd;
+
+impl SpanProcessor for HopsAtEnd {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, _: SpanData) {
+        drop(1.with_current_context());
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
 }
 
 async fn fire_and_forget(tracer: &SdkTracer, spawn: Spawn) {

@@ -28,6 +28,7 @@ use pin_project_lite::pin_project;
 use crate::{
     Snapshot,
     snapshot::{Carried, RunAsync},
+    trail,
 };
 
 /// Binds a context to any value: a future, stream, sink, iterator, closure or message.
@@ -111,6 +112,7 @@ pub trait Propagate: Sized {
     /// ```
     #[track_caller]
     fn detached(self) -> WithContext<Self> {
+        trail::explicit();
         self.with_context(Context::new())
     }
 }

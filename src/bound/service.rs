@@ -18,6 +18,7 @@ impl<T: Service<Request>, Request, S: Snapshot> Service<Request> for WithContext
         self.run_mut(|service| service.poll_ready(task))
     }
 
+    #[track_caller]
     fn call(&mut self, request: Request) -> Self::Future {
         let future = self.run_mut(|service| service.call(request));
         future.with_context(self.context().clone())

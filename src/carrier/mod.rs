@@ -67,9 +67,11 @@ use std::{borrow::Cow, iter, ptr};
 use opentelemetry::KeyValue;
 
 pub use environment::Environment;
-pub use extract::{Reason, Rejected, extract, extract_with, try_extract, try_extract_with};
+#[cfg(any(feature = "doctor", feature = "messaging"))]
+pub(crate) use extract::read;
 #[cfg(feature = "messaging")]
-pub(crate) use extract::{read, read_with};
+pub(crate) use extract::read_with;
+pub use extract::{Reason, Rejected, extract, extract_with, try_extract, try_extract_with};
 pub use headers::{Headers, IntoIter, Iter};
 pub use inject::{inject, inject_with};
 pub use limited::Limited;

@@ -347,11 +347,11 @@ pub trait WatchSenderExt: Sealed {
         Self: WatchSenderExt<Message = WithContext<T, S>>,
     {
         // Dropped after the channel's lock: to drop a context may end a span, and whoever is told may look at the channel.
-        let mut previous = None;
+        let (mut context, mut previous) = (Some(context), None);
         self.modify_message(|message| {
             let modified = modify(message.inner_mut());
             if modified {
-                previous = message.replace_context("channel::send_modify", context);
+                previous = context.take().and_then(|context| message.replace_context("channel::send_modify", context));
             }
             modified
         })

@@ -21,6 +21,7 @@ pub enum Finding {
     /// This thread has no `tracing` subscriber.
     NoSubscriber,
     /// The `tracing` subscriber disables spans of level `INFO` everywhere.
+    #[non_exhaustive]
     SpansDisabled {
         /// The most verbose level that it enables.
         level: String,
@@ -30,11 +31,13 @@ pub enum Finding {
     /// An entered `tracing` span has no OpenTelemetry context.
     NoContextInSpan,
     /// An `OTEL_…` variable is set that the Rust SDK does not read.
+    #[non_exhaustive]
     IgnoredVariable {
         /// Its name.
         name: &'static str,
     },
     /// A package uses another version of `opentelemetry` than `ctxhop` does.
+    #[non_exhaustive]
     OtherOpentelemetry {
         /// The package, with its version.
         package: String,
@@ -44,6 +47,7 @@ pub enum Finding {
         ours: String,
     },
     /// The lock file cannot be read.
+    #[non_exhaustive]
     UnreadableLockfile {
         /// Why.
         error: String,

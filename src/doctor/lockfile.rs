@@ -14,7 +14,7 @@ pub(super) fn check(lockfile: &str) -> Vec<Finding> {
     let Some(packages) = table.get("package").and_then(Value::as_array) else {
         return unreadable("it lists no packages".to_owned());
     };
-    let users: Vec<_> = packages.iter().filter_map(|package| User::of_api(package, packages)).collect();
+    let users: Vec<_> = packages.iter().flat_map(|package| User::all_of(package, packages)).collect();
     let Some(ours) = users.iter().find(|user| user.name == env!("CARGO_PKG_NAME")) else {
         return unreadable(format!("it lists no {} that uses {API}", env!("CARGO_PKG_NAME")));
     };
@@ -36,16 +36,17 @@ struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    fn of_api(package: &'a Value, packages: &'a [Value]) -> Option<Self> {
-        let text = |key| package.get(key).and_then(Value::as_str);
-        let dependencies = package.get("dependencies")?.as_array()?;
-        let mut names = dependencies.iter().filter_map(Value::as_str);
+    /// One for each version that the package uses; by renaming, a package may use several.
+    fn all_of(package: &'a Value, packages: &'a [Value]) -> impl Iterator<Item = Self> {
+        let text = |key| package.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (name, version) = (text("name"), text("version"));
+        let dependencies = package.get("dependencies").and_then(Value::as_array).into_iter().flatten();
         // "opentelemetry" where there is one version, "opentelemetry 0.33.1" where there are several.
-        let api = names.find_map(|dependency| {
+        let versions = dependencies.filter_map(Value::as_str).filter_map(|dependency| {
             let mut words = dependency.split(' ');
-            (words.next()? == API).then(|| words.next().or_else(|| only_version(packages)))?
-        })?;
-        Some(Self { name: text("name")?, version: text("version")?, api })
+            if words.next()? == API { words.next().or_else(|| only_version(packages)) } else { None }
+        });
+        versions.map(move |api| Self { name, version, api })
     }
 }
 

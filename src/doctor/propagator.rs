@@ -1,5 +1,5 @@
 use opentelemetry::{
-    KeyValue,
+    Context, KeyValue,
     baggage::BaggageExt,
     trace::{TraceContextExt, TraceFlags},
 };
@@ -18,7 +18,7 @@ pub(super) fn check() -> Vec<Finding> {
     if headers.is_empty() {
         return vec![Finding::NoPropagator];
     }
-    let received = carrier::extract(&headers);
+    let received = read(&headers);
 
     let mut findings = Vec::new();
     if !same_span(&sent, &received) {
@@ -28,13 +28,18 @@ pub(super) fn check() -> Vec<Finding> {
         findings.push(Finding::NoBaggage);
     }
     let malformed = Headers::from_iter([("traceparent", MALFORMED)]);
-    if carrier::extract(&malformed).span().span_context().is_valid() {
+    if read(&malformed).span().span_context().is_valid() {
         findings.push(Finding::LenientPropagator);
     }
     findings
 }
 
-fn same_span(a: &opentelemetry::Context, b: &opentelemetry::Context) -> bool {
+/// Not `extract`, which strict mode takes for the receipt of a message.
+fn read(headers: &Headers) -> Context {
+    carrier::read(headers).unwrap_or_else(carrier::Rejected::into_context)
+}
+
+fn same_span(a: &Context, b: &Context) -> bool {
     let (a, b) = (a.span(), b.span());
     let (a, b) = (a.span_context(), b.span_context());
     (a.trace_id(), a.span_id(), a.is_sampled()) == (b.trace_id(), b.span_id(), b.is_sampled())

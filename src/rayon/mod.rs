@@ -39,6 +39,7 @@ pub use crate::bound::parallel::ParallelIteratorExt;
 use crate::{
     Snapshot,
     hop::{bind, job},
+    trail,
 };
 
 /// [`rayon::join`], with the context that is current now in both closures.
@@ -136,6 +137,7 @@ where
     RA: Send,
     RB: Send,
 {
+    trail::explicit();
     ::rayon::join_context(|at| run_migrated(current, at, oper_a), |at| run_migrated(current, at, oper_b))
 }
 
@@ -326,7 +328,8 @@ where
     OP: Fn(BroadcastContext<'_>) -> R + Sync,
     R: Send,
 {
-    ::rayon::broadcast(|at| context.run(|| op(at)))
+    let op = bind("rayon::broadcast", op, context);
+    ::rayon::broadcast(|at| op.run_ref(|op| op(at)))
 }
 
 /// [`rayon::spawn_broadcast`], with the context that is current now on every thread of the pool.

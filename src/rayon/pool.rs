@@ -231,7 +231,8 @@ impl ThreadPoolExt for ThreadPool {
         OP: Fn(BroadcastContext<'_>) -> R + Sync,
         R: Send,
     {
-        self.broadcast(|at| context.run(|| op(at)))
+        let op = bind("ThreadPool::broadcast", op, context);
+        self.broadcast(|at| op.run_ref(|op| op(at)))
     }
 
     fn spawn_broadcast_with_context<S, OP>(&self, context: S, op: OP)

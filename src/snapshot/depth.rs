@@ -14,6 +14,8 @@ use std::{
 
 use opentelemetry::{Context, ContextGuard};
 
+use crate::trail;
+
 /// The last place in OpenTelemetry's stack.
 const LAST: u16 = u16::MAX - 1;
 
@@ -40,7 +42,9 @@ pub(super) fn attach(context: Context) -> Place {
         None => Place::Theirs(guard, MAX_ATTACHES),
         Some(position) => {
             let guard = (position == LAST).then_some(guard);
-            STACK.try_with(|stack| stack.borrow_mut().push(context, guard)).unwrap_or(Place::None)
+            // What is not taken is dropped after the borrow: it may run destructors that attach again.
+            let mut context = Some(context);
+            STACK.try_with(|stack| stack.borrow_mut().push(&mut context, guard)).unwrap_or(Place::None)
         }
     }
 }
@@ -66,13 +70,13 @@ struct Stack {
 
 impl Stack {
     /// `guard` is there if the context has got the last place. If not, somebody else has it: us, or others.
-    fn push(&mut self, context: Context, guard: Option<ContextGuard>) -> Place {
-        match guard {
-            Some(guard) if self.contexts.is_empty() => self.last = Some(guard),
-            None if self.last.is_some() => self.attach(&context),
+    fn push(&mut self, context: &mut Option<Context>, guard: Option<ContextGuard>) -> Place {
+        match (guard, &*context) {
+            (Some(guard), _) if self.contexts.is_empty() => self.last = Some(guard),
+            (None, Some(context)) if self.last.is_some() => self.attach(context),
             _ => return Place::None,
         }
-        self.contexts.push(Some(context));
+        self.contexts.push(context.take());
         Place::Ours(Guard(self.contexts.len() as u32 - 1))
     }
 
@@ -93,6 +97,7 @@ impl Stack {
     /// In place of the innermost one. That is in `contexts` too, so that nothing is destroyed here.
     fn attach(&mut self, context: &Context) {
         self.last = None;
+        trail::attaching();
         self.last = Some(Context::attach(context.clone()));
     }
 }

@@ -1,6 +1,7 @@
 //! What the bound wrapper tells strict mode: that a hop was made, that its work begins and ends, and that its context is let go.
 
 use std::{
+    fmt::{self, Write as _},
     panic::Location,
     sync::{
         Arc,
@@ -8,7 +9,10 @@ use std::{
     },
 };
 
-use opentelemetry::{Context, SpanId, TraceId, trace::TraceContextExt};
+use opentelemetry::{
+    Context, SpanId, TraceId,
+    trace::{SpanRef, TraceContextExt},
+};
 
 use super::{ledger, thread};
 use crate::Snapshot;
@@ -56,11 +60,14 @@ impl Hop {
         let Some(ledger) = ledger() else { return Self(None) };
         static IDS: AtomicU64 = AtomicU64::new(0);
         let captured_nothing = thread::take_captured();
-        let from = thread::current().map(|alive| Arc::clone(&alive.origin));
+        let enclosing = thread::current();
+        // In the work of a hop that carries nothing on purpose, there is nothing to lose.
+        let on_purpose = enclosing.as_ref().is_some_and(|enclosing| !enclosing.lost);
+        let from = enclosing.map(|alive| Arc::clone(&alive.origin));
         let depth = from.as_ref().map_or(0, |from| from.depth + 1);
         let from = from.filter(|_| depth < MAX_DEPTH);
         let origin = Arc::new(Origin { name, at, depth: if from.is_some() { depth } else { 0 }, from });
-        let lost = ledger.captured(&origin, captured_nothing);
+        let lost = ledger.captured(&origin, captured_nothing.map(|nothing| nothing && !on_purpose));
         let alive =
             Alive { id: IDS.fetch_add(1, Ordering::Relaxed), span: context().and_then(held_span), origin, lost };
         ledger.hold(alive.id, &alive.origin, alive.span);
@@ -69,7 +76,13 @@ impl Hop {
 
     /// The work begins on this thread. It ends with the border, which has to be dropped after the hop's context is detached.
     pub(crate) fn enter(&self) -> Border {
-        Border { _inside: self.0.as_ref().map(Inside::new) }
+        Border { _inside: self.0.as_ref().and_then(|alive| Inside::new(alive, Panics::Allowed)) }
+    }
+
+    /// As [`enter`](Self::enter), where a panic would take a runtime's worker with it.
+    #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
+    pub(crate) fn enter_in_hook(&self) -> Border {
+        Border { _inside: self.0.as_ref().and_then(|alive| Inside::new(alive, Panics::Never)) }
     }
 }
 
@@ -91,7 +104,25 @@ fn current_context() -> Context {
 fn held_span(cx: &Context) -> Option<SpanKey> {
     let span = cx.span();
     let id = span.span_context();
-    span.is_recording().then(|| (id.trace_id(), id.span_id()))
+    holds_span(&span).then(|| (id.trace_id(), id.span_id()))
+}
+
+/// Whether there is more to a span than its identity.
+///
+/// `is_recording` would tell, but it locks the span, and a processor may make a hop while the span's end has it locked. The
+/// `Debug` of a span says `inner: Some(…)`, and is stopped there, before it looks at the span itself.
+fn holds_span(span: &SpanRef<'_>) -> bool {
+    struct Inner(String);
+
+    impl fmt::Write for Inner {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.push_str(text);
+            if self.0.ends_with("inner: Some") { Err(fmt::Error) } else { Ok(()) }
+        }
+    }
+
+    // It fails where it was stopped.
+    write!(Inner(String::new()), "{span:?}").is_err()
 }
 
 /// `Context::capture` was called.
@@ -104,13 +135,24 @@ pub(crate) fn captured(cx: &Context) {
 /// This crate attaches a context, and nobody else does.
 pub(crate) fn attaching() {
     if ledger().is_some() {
+        // Whoever attaches what was captured makes no hop of it.
+        thread::take_captured();
         thread::attaching();
+    }
+}
+
+/// What was captured before is no hop's.
+pub(crate) fn explicit() {
+    if ledger().is_some() {
+        thread::take_captured();
     }
 }
 
 /// A context could not be attached: OpenTelemetry has no room for it on this thread.
 pub(crate) fn full() {
-    if let Some(ledger) = ledger() {
+    let Some(ledger) = ledger() else { return };
+    thread::take_attaching();
+    if !thread::is_marking() {
         ledger.full();
     }
 }
@@ -139,35 +181,49 @@ struct Inside {
     number: u64,
     outer: Option<Arc<Alive>>,
     below: usize,
+    panics: Panics,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Panics {
+    Allowed,
+    Never,
 }
 
 struct Mark(u64);
 
 impl Inside {
-    fn new(alive: &Arc<Alive>) -> Self {
+    /// `None` where no mark can be attached: the thread ends, or is full.
+    fn new(alive: &Arc<Alive>, panics: Panics) -> Option<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         thread::count_leaked();
         let below = thread::depth();
-        let mark = Snapshot::attach(current_context().with_value(Mark(number)));
-        Self { mark: Some(mark), number, outer: thread::replace_current(Some(Arc::clone(alive))), below }
+        let mark = thread::marking(|| Snapshot::attach(current_context().with_value(Mark(number))));
+        if !is_marked(number) {
+            return None;
+        }
+        let outer = thread::replace_current(Some(Arc::clone(alive)));
+        Some(Self { mark: Some(mark), number, outer, below, panics })
     }
+}
+
+fn is_marked(number: u64) -> bool {
+    current_context().get::<Mark>().is_some_and(|mark| mark.0 == number)
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
         let alive = thread::replace_current(self.outer.take());
         let Some(mark) = self.mark.take() else { return };
-        let is_marked = current_context().get::<Mark>().is_some_and(|mark| mark.0 == self.number);
+        let is_marked = is_marked(self.number);
         drop(mark);
-        let leaked = if is_marked {
-            thread::truncate(self.below);
-            return;
-        } else {
-            thread::leaked_above(self.below)
-        };
+        if is_marked {
+            return thread::truncate(self.below);
+        }
+        let leaked = thread::leaked_above(self.below);
         if let (Some(ledger), Some(alive)) = (ledger(), alive) {
-            ledger.leaked(&alive.origin, leaked);
+            ledger.leaked(&alive.origin, leaked, self.panics);
         }
     }
 }

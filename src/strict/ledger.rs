@@ -16,7 +16,7 @@ use super::{
     Action, Config,
     caller::Caller,
     guard::Guard,
-    hop::{Origin, SpanKey},
+    hop::{Origin, Panics, SpanKey},
     problem::{Problem, Report, Site},
 };
 
@@ -37,7 +37,7 @@ type Place = (&'static str, &'static Location<'static>);
 struct Seen {
     captures: HashMap<Place, Captures>,
     leaks: HashMap<Place, Leaks>,
-    roots: BTreeMap<Cow<'static, str>, Roots>,
+    roots: BTreeMap<String, Roots>,
     strangers: HashMap<Place, Leaks>,
     /// The hops whose context is not let go yet, if that holds a span.
     holders: HashMap<u64, (Arc<Origin>, SpanKey)>,
@@ -52,10 +52,10 @@ struct Seen {
 struct Captures {
     all: u64,
     empty: u64,
-    roots: BTreeMap<Cow<'static, str>, u64>,
+    roots: BTreeMap<String, u64>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Leaks {
     times: u64,
     /// The first of them.
@@ -63,15 +63,25 @@ struct Leaks {
 }
 
 /// Root spans of one name that were started outside any hop while spans were open.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Roots {
     spans: u64,
     /// The first of them.
-    callers: Vec<Caller>,
+    callers: Vec<Arc<Caller>>,
 }
 
 /// So many callers are remembered for each place or name; the others are counted.
 const MAX_CALLERS: usize = 16;
+
+/// So many names of root spans are told apart: names are strangers' text in some programs.
+const MAX_NAMES: usize = 256;
+
+/// The entry of this name, or of all names beyond the limit.
+fn bounded<'a, T: Default>(entries: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
+    let is_known = entries.contains_key(name);
+    let name = if is_known || entries.len() < MAX_NAMES { name } else { "(other names)" };
+    entries.entry(name.to_owned()).or_default()
+}
 
 /// Why a span has no parent.
 pub(super) enum Root {
@@ -87,6 +97,8 @@ pub(super) enum Root {
 struct Span {
     name: Cow<'static, str>,
     since: Instant,
+    /// The number of the processor that told of it.
+    processor: u64,
 }
 
 impl Ledger {
@@ -134,23 +146,37 @@ impl Ledger {
         drop(origin);
     }
 
-    pub(super) fn started(&self, key: SpanKey, name: Cow<'static, str>, root: Option<Root>) {
-        let mut seen = self.seen();
+    pub(super) fn started(&self, processor: u64, key: SpanKey, name: Cow<'static, str>, root: Option<Root>) {
         match root.filter(|_| !self.config.roots.iter().any(|root| *root == name)) {
             Some(Root::OfLostHop(origin)) => {
+                let mut seen = self.seen();
                 let captures = seen.captures.entry((origin.name, origin.at)).or_default();
-                *captures.roots.entry(name.clone()).or_default() += 1;
+                *bounded(&mut captures.roots, &name) += 1;
             }
-            Some(Root::OfNoHop) if !seen.open.is_empty() => {
-                let roots = seen.roots.entry(name.clone()).or_default();
-                roots.spans += 1;
-                if roots.callers.len() < MAX_CALLERS {
-                    roots.callers.push(Caller::capture());
-                }
-            }
-            _ => {}
+            Some(Root::OfNoHop) => self.root(&name),
+            Some(Root::OnPurpose) | None => {}
         }
-        seen.open.insert(key, Span { name, since: Instant::now() });
+        self.seen().open.insert(key, Span { name, since: Instant::now(), processor });
+    }
+
+    fn root(&self, name: &str) {
+        let mut seen = self.seen();
+        if seen.open.is_empty() {
+            return;
+        }
+        let roots = bounded(&mut seen.roots, name);
+        roots.spans += 1;
+        if roots.callers.len() < MAX_CALLERS {
+            drop(seen);
+            // It takes a while, so nobody else has to wait for it.
+            let caller = Arc::new(Caller::capture());
+            bounded(&mut self.seen().roots, name).callers.push(caller);
+        }
+    }
+
+    /// A provider that is shut down does not tell of its spans' ends any more.
+    pub(super) fn shut_down(&self, processor: u64) {
+        self.seen().open.retain(|_, span| span.processor != processor);
     }
 
     pub(super) fn ended(&self, key: SpanKey) {
@@ -160,36 +186,34 @@ impl Ledger {
         }
     }
 
-    pub(super) fn leaked(&self, origin: &Origin, guards: Vec<Guard>) {
-        self.act(|| leaked(origin.into(), 1, &guards));
-        self.seen().leaks.entry((origin.name, origin.at)).or_default().add(guards);
+    pub(super) fn leaked(&self, origin: &Origin, guards: Vec<Guard>, panics: Panics) {
+        self.seen().leaks.entry((origin.name, origin.at)).or_default().add(guards.clone());
+        self.act(panics, || leaked(origin.into(), 1, &guards));
     }
 
     pub(super) fn non_root(&self, at: Place, guard: Guard) {
-        self.act(|| non_root(at, 1, std::slice::from_ref(&guard)));
-        self.seen().strangers.entry(at).or_default().add(vec![guard]);
+        self.seen().strangers.entry(at).or_default().add(vec![guard.clone()]);
+        self.act(Panics::Allowed, || non_root(at, 1, &[guard]));
     }
 
     pub(super) fn full(&self) {
         self.full.fetch_add(1, Ordering::Relaxed);
-        self.act(|| Problem::Full { times: 1 });
+        // An attach never panics, because destructors attach.
+        self.act(Panics::Never, || Problem::Full { times: 1 });
     }
 
-    fn act(&self, problem: impl FnOnce() -> Problem) {
+    fn act(&self, panics: Panics, problem: impl FnOnce() -> Problem) {
         match self.config.on_problem {
             Action::Count => {}
-            Action::Panic if !panicking() => panic!("ctxhop strict: {}", problem()),
+            Action::Panic if panics == Panics::Allowed && !panicking() => panic!("ctxhop strict: {}", problem()),
             Action::Log | Action::Panic => eprintln!("ctxhop strict: {}", problem()),
         }
     }
 
     pub(super) fn report(&self) -> Report {
-        let seen = self.seen();
-        let mut problems = Vec::new();
         let full = self.full.load(Ordering::Relaxed);
-        problems.extend((full > 0).then_some(Problem::Full { times: full }));
-        problems.extend(seen.leaks.iter().map(|(place, leaks)| leaked((*place).into(), leaks.times, &leaks.guards)));
-        problems.extend(seen.strangers.iter().map(|(at, leaks)| non_root(*at, leaks.times, &leaks.guards)));
+        let mut problems: Vec<_> = (full > 0).then_some(Problem::Full { times: full }).into_iter().collect();
+        let seen = self.seen();
         problems.extend(seen.captures.iter().filter(|(_, captures)| !captures.roots.is_empty()).map(
             |(place, captures)| Problem::Lost {
                 hop: (*place).into(),
@@ -198,15 +222,19 @@ impl Ledger {
                 roots: captures.roots.iter().map(|(name, count)| (name.to_string(), *count)).collect(),
             },
         ));
-        problems.extend(seen.roots.iter().map(|(name, roots)| Problem::Root {
-            span: name.to_string(),
-            spans: roots.spans,
-            started_by: Caller::all(&roots.callers),
-        }));
         problems.extend(seen.held(self.config.patience));
         problems.extend(seen.open(self.config.patience));
+        let (leaks, strangers, roots) = (seen.leaks.clone(), seen.strangers.clone(), seen.roots.clone());
         drop(seen);
-        problems.sort_by_key(ToString::to_string);
+        // These look up the names of functions, which takes long.
+        problems.extend(leaks.iter().map(|(place, leaks)| leaked((*place).into(), leaks.times, &leaks.guards)));
+        problems.extend(strangers.iter().map(|(at, leaks)| non_root(*at, leaks.times, &leaks.guards)));
+        problems.extend(roots.iter().map(|(name, roots)| Problem::Root {
+            span: name.to_string(),
+            spans: roots.spans,
+            started_by: Caller::all(roots.callers.iter().map(|caller| &**caller)),
+        }));
+        problems.sort_by_cached_key(ToString::to_string);
         Report::new(self.hops.load(Ordering::Relaxed), self.observed, problems)
     }
 }

@@ -1,4 +1,11 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use opentelemetry::{Context, SpanId, trace::SpanKind};
 use opentelemetry_sdk::{
@@ -14,11 +21,13 @@ use super::{
 /// Tells strict mode which spans start and end. Made by [`Strict::processor`](super::Strict::processor).
 pub struct Processor {
     ledger: &'static Ledger,
+    number: u64,
 }
 
 impl Processor {
-    pub(super) const fn new(ledger: &'static Ledger) -> Self {
-        Self { ledger }
+    pub(super) fn new(ledger: &'static Ledger) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        Self { ledger, number: NUMBERS.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
@@ -32,7 +41,8 @@ impl SpanProcessor for Processor {
             Some(_) => Root::OnPurpose,
             None => Root::OfNoHop,
         });
-        self.ledger.started((data.span_context.trace_id(), data.span_context.span_id()), data.name, root);
+        let key = (data.span_context.trace_id(), data.span_context.span_id());
+        self.ledger.started(self.number, key, data.name, root);
     }
 
     fn on_end(&self, span: SpanData) {
@@ -44,6 +54,7 @@ impl SpanProcessor for Processor {
     }
 
     fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        self.ledger.shut_down(self.number);
         Ok(())
     }
 }

@@ -18,6 +18,8 @@ struct Thread {
     frames: RefCell<Vec<Frame>>,
     /// The next attach is this crate's.
     attaching: Cell<bool>,
+    /// The next attach is of a hop's mark.
+    marking: Cell<bool>,
     /// The latest `Context::capture` found no span.
     captured_nothing: Cell<Option<bool>>,
 }
@@ -58,12 +60,35 @@ pub(super) fn attaching() {
     with(|thread| thread.attaching.set(true));
 }
 
+pub(super) fn take_attaching() -> bool {
+    with(|thread| thread.attaching.take())
+}
+
+/// Attaches the mark of a hop, which is no loss where there is no room.
+pub(super) fn marking<R>(attach: impl FnOnce() -> R) -> R {
+    with(|thread| thread.marking.set(true));
+    let attached = attach();
+    with(|thread| thread.marking.set(false));
+    attached
+}
+
+pub(super) fn is_marking() -> bool {
+    with(|thread| thread.marking.get())
+}
+
+/// So many attaches are remembered. A guard that is dropped out of order leaves its own behind.
+const MAX_FRAMES: usize = 1_024;
+
 /// Called while OpenTelemetry has its current context borrowed.
 pub(super) fn entered() {
     with(|thread| {
         let own = thread.attaching.take();
         let by = (!own).then(Guard::new);
-        thread.frames.borrow_mut().push(Frame { by, leaked: false });
+        let mut frames = thread.frames.borrow_mut();
+        if frames.len() == MAX_FRAMES {
+            frames.remove(0);
+        }
+        frames.push(Frame { by, leaked: false });
     });
 }
 

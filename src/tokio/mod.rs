@@ -51,6 +51,7 @@ use opentelemetry::Context;
 use crate::{
     ContextExt, Snapshot,
     hop::{bind, job},
+    trail,
 };
 
 /// [`tokio::spawn`], with the context that is current now.
@@ -137,6 +138,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    trail::explicit();
     spawn_with_context(Context::new(), future)
 }
 

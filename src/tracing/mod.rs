@@ -126,6 +126,7 @@ use crate::Snapshot;
 ///
 /// Like [`ctxhop::wrap`](crate::wrap).
 #[must_use = "the closure does nothing unless called"]
+#[track_caller]
 pub fn wrap<F, R>(f: F) -> impl FnOnce() -> R
 where
     F: FnOnce() -> R,

@@ -6,7 +6,7 @@ use super::{
     span,
     subscriber::ThreadDefault,
 };
-use crate::{ContextExt, Snapshot};
+use crate::{ContextExt, Snapshot, trail};
 
 /// All that a service on `tracing` has current: the thread's default subscriber, the span and the OpenTelemetry context.
 ///
@@ -75,6 +75,7 @@ impl TracingSnapshot {
     /// ```
     #[must_use]
     pub fn none() -> Self {
+        trail::explicit();
         Self::new(Span::none(), Context::new())
     }
 

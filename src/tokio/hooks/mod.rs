@@ -106,6 +106,9 @@ impl Hooks {
     }
 
     /// Carries the whole context. The spawner's span stays open until the task ends.
+    ///
+    /// That holds for tasks of [`spawn_detached`](super::spawn_detached) and [`spawn_parent_only`](super::spawn_parent_only) too:
+    /// the hook cannot tell them from others.
     #[must_use]
     pub fn whole(self) -> Self {
         Self { capture: Context::capture, ..self }
@@ -113,7 +116,8 @@ impl Hooks {
 
     /// How many tasks may have a context at a time. Further ones run in an empty context until others have ended.
     ///
-    /// The contexts are in 64 parts of equal size, and a part may be full before the others are.
+    /// The contexts are in 64 parts of equal size, so this is rounded up to a multiple of 64, and a part may be full before the
+    /// others are. Call it before the hooks are cloned or installed: it begins with an empty map of its own.
     #[must_use]
     pub fn capacity(self, tasks: usize) -> Self {
         Self { contexts: Arc::new(Contexts::new(tasks)), ..self }
@@ -139,7 +143,7 @@ impl Hooks {
     /// Attaches the context of the task, also an empty one. For [`Builder::on_before_task_poll`].
     pub fn on_before_task_poll(&self, task: &TaskMeta<'_>) {
         let (context, border) = match self.contexts.get(task.id()) {
-            Some(task) => (task.context, Some(task.hop.enter())),
+            Some(task) => (task.context, Some(task.hop.enter_in_hook())),
             None => (Context::new(), None),
         };
         let poll = Poll { _guard: Snapshot::attach(context), _border: border };
