@@ -134,14 +134,22 @@ impl Delivered for jetstream::Message {
     }
 
     async fn ack(self) -> Result<(), Error> {
-        self.double_ack().await
+        settle(&self, AckKind::Ack).await
     }
 
     async fn retry(self) -> Result<(), Error> {
-        self.double_ack_with(AckKind::Nak(None)).await
+        settle(&self, AckKind::Nak(None)).await
     }
 
     async fn reject(self) -> Result<(), Error> {
-        self.double_ack_with(AckKind::Term).await
+        settle(&self, AckKind::Term).await
     }
+}
+
+/// Settles, and waits for the server. The client's own `double_ack` takes any answer for a yes, also the server's "no responders",
+/// which it gives once the consumer or the stream is gone.
+async fn settle(message: &jetstream::Message, kind: AckKind) -> Result<(), Error> {
+    let Some(reply) = message.message.reply.clone() else { return message.double_ack_with(kind).await };
+    message.context.client().request(reply, kind.into()).await?;
+    Ok(())
 }

@@ -127,6 +127,7 @@ impl<L, D> fmt::Debug for Policy<L, D> {
 
 /// What becomes of a message that the handler is done with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Verdict {
     /// It is done.
     Ack,

@@ -4,12 +4,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use opentelemetry::{Context, Key, KeyValue, StringValue};
+use opentelemetry::{Context, Key, KeyValue, StringValue, baggage::BaggageExt, trace::SpanContext};
 
 use super::{
     Relation,
     action::Action,
-    relation::Origin,
+    relation::{Origin, valid},
     telemetry::Telemetry,
     wording::{Facts, Wording},
 };
@@ -124,6 +124,26 @@ impl Target {
         }
     }
 
+    /// The creation context of a message that is about to be sent, if it has one. Mostly the message has not even headers.
+    ///
+    /// The policies hold for what is sent on, too: what they do not let pass is taken out of the message.
+    pub(super) fn creation(&self, message: &mut impl Carrier) -> Creation {
+        if message.keys().next().is_none() {
+            return Creation::default();
+        }
+        let said = self.read(message).0;
+        let span = valid(&said);
+        if self.shared.trust != Trust::Continue {
+            self.shared.telemetry.remove(message);
+            return Creation { span, kept: false };
+        }
+        let kept = span.is_some();
+        if kept && self.shared.baggage != BaggagePolicy::Keep && !said.baggage().is_empty() {
+            self.shared.telemetry.inject(&self.shared.baggage.apply(said), message);
+        }
+        Creation { span, kept }
+    }
+
     /// Where a message's span belongs, which starts while `ambient` is current, and what is wrong with the message.
     pub(super) fn origin(&self, ambient: Context, message: &impl Carrier) -> (Origin, Option<Rejected>) {
         if message.keys().next().is_none() {
@@ -133,6 +153,15 @@ impl Target {
         let (said, rejected) = self.read(message);
         (Origin::new(ambient, baggage.apply(said), *relation, *trust), rejected)
     }
+}
+
+/// Where a message that is about to be sent comes from.
+#[derive(Default)]
+pub(super) struct Creation {
+    /// The span to link to.
+    pub(super) span: Option<SpanContext>,
+    /// The message goes on with it.
+    pub(super) kept: bool,
 }
 
 impl fmt::Debug for Target {

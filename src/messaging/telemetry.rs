@@ -62,6 +62,16 @@ impl Telemetry {
         }
     }
 
+    /// Takes the propagator's keys out of a message.
+    pub(super) fn remove(&self, message: &mut impl Carrier) {
+        let mut remove =
+            |propagator: &dyn TextMapPropagator| propagator.fields().for_each(|field| message.remove(field));
+        match &self.propagator {
+            Some(propagator) => remove(&**propagator),
+            None => global::get_text_map_propagator(remove),
+        }
+    }
+
     pub(super) fn inject(&self, cx: &Context, message: &mut impl Carrier) {
         match &self.propagator {
             Some(propagator) => carrier::inject_with(&**propagator, cx, message),

@@ -128,7 +128,9 @@ impl<B> fmt::Debug for RequestBody<B> {
 }
 
 /// Which body a request goes on with: [`AsItIs`] or [`Inside`].
-pub trait PrepareBody<B> {
+///
+/// It is sealed.
+pub trait PrepareBody<B>: sealed::Sealed {
     /// The body that it goes on with.
     type Body;
 
@@ -168,4 +170,12 @@ impl<F> fmt::Debug for Inside<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inside").finish_non_exhaustive()
     }
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "so that nobody else implements `PrepareBody`")]
+    pub trait Sealed {}
+
+    impl Sealed for super::AsItIs {}
+    impl<F> Sealed for super::Inside<F> {}
 }

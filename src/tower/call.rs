@@ -112,8 +112,10 @@ impl Call {
         if let (Side::Server, Some(name)) = (self.settings.side, &self.settings.trace_id_header) {
             let span = self.context.span();
             if span.span_context().is_valid() {
-                let id = HeaderValue::try_from(span.span_context().trace_id().to_string());
-                response.headers_mut().extend(id.ok().map(|id| (name.clone(), id)));
+                // In place of the trace id of a service behind this one.
+                if let Ok(id) = HeaderValue::try_from(span.span_context().trace_id().to_string()) {
+                    response.headers_mut().insert(name.clone(), id);
+                }
             }
         }
         if response.body().is_end_stream() {

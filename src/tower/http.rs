@@ -151,13 +151,13 @@ pub(super) fn both(span: &mut Vec<KeyValue>, metric: &mut Vec<KeyValue>, attribu
     span.push(attribute);
 }
 
-/// A proxy in front may have taken the encryption off. Only the two schemes are believed: it is an attribute of metrics.
+/// A proxy in front may have taken the encryption off; of several proxies, the first one in the list met the client. Only the two
+/// schemes are believed: it is an attribute of metrics.
 fn scheme_of_origin(of_request: Option<&str>, headers: &HeaderMap) -> &'static str {
+    let known = |scheme: &str| ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known));
     let forwarded = headers.get(&FORWARDED_PROTO).and_then(|proto| proto.to_str().ok());
-    match forwarded.or(of_request) {
-        Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
-        _ => "http",
-    }
+    let first = forwarded.and_then(|list| list.split(',').next()).map(str::trim);
+    first.and_then(known).or_else(|| of_request.and_then(known)).unwrap_or("http")
 }
 
 pub(super) fn protocol_version(version: Version) -> Option<KeyValue> {

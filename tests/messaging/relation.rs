@@ -12,7 +12,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::SpanData;
 
-use crate::rig::{CREATION, CREATION_TRACE, NoApples, Rig, current, linked, listed, traced};
+use crate::rig::{CREATION, CREATION_TRACE, NoApples, PARENT, Rig, current, linked, listed, traced};
 
 /// The parent, and the links that are not the message's.
 #[track_caller]
@@ -212,4 +212,34 @@ send orders [producer]
    └─ send [producer]
       └─ process [consumer] ~> send"
     );
+}
+
+/// A stranger's message is sent on: what is in it afterwards, and how many links the span has.
+fn sent_on(trust: Trust, policy: BaggagePolicy) -> (Option<String>, Option<String>, usize) {
+    let rig = Rig::new();
+    let orders = rig.orders.clone().trust(trust).baggage(policy);
+    let mut message = Headers::from_iter([("traceparent", PARENT), ("baggage", "role=admin,tenant=acme")]);
+    orders.send(&mut message).run(|| ());
+    let span = rig.recorder.spans().pop().unwrap();
+    let value = |name| message.get(name).map(ToOwned::to_owned);
+    (value("traceparent"), value("baggage"), span.links.len())
+}
+
+#[test]
+fn the_policies_hold_for_what_is_sent_on() {
+    let kept = Some(PARENT.to_owned());
+    let (traceparent, baggage, links) = sent_on(Trust::Continue, BaggagePolicy::Keep);
+    assert_eq!((traceparent, links), (kept.clone(), 1));
+    assert_eq!(baggage.as_deref(), Some("role=admin,tenant=acme"));
+
+    assert_eq!(sent_on(Trust::Continue, BaggagePolicy::Strip), (kept.clone(), None, 1));
+    let allowed = sent_on(Trust::Continue, BaggagePolicy::allow(["tenant"]));
+    assert_eq!(allowed, (kept.clone(), Some("tenant=acme".to_owned()), 1));
+
+    for (trust, links_expected) in [(Trust::LinkOnly, 1), (Trust::Ignore, 0)] {
+        let (traceparent, baggage, links) = sent_on(trust, BaggagePolicy::Keep);
+        assert_ne!(traceparent, kept, "{trust:?}");
+        assert!(traceparent.is_some(), "{trust:?}");
+        assert_eq!((baggage, links), (None, links_expected), "{trust:?}");
+    }
 }

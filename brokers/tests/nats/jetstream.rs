@@ -186,3 +186,16 @@ async fn the_subject_is_the_destination_and_the_wildcard_its_template() {
     let process = &stream.spans("process orders.*")[0];
     assert_eq!(attribute(process, "messaging.destination.name"), Some(Value::from("orders.eu")));
 }
+
+#[tokio::test]
+async fn a_settlement_that_the_server_refuses_is_a_failure() {
+    let stream = Stream::new().await;
+    stream.send("orders").await;
+    let gone = async |_| {
+        stream.stream.delete_consumer("billing").await.unwrap();
+        Ok(())
+    };
+    let tally = stream.handle(1, 3, gone).await;
+    assert_eq!((tally.acked, tally.unsettled), (0, 1));
+    assert!(matches!(stream.spans("ack orders")[0].status, Status::Error { .. }));
+}

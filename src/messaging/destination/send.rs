@@ -1,13 +1,10 @@
-use opentelemetry::{
-    Context, KeyValue,
-    trace::{Link, SpanContext},
-};
+use opentelemetry::{Context, KeyValue, trace::Link};
 
 use super::Destination;
 use crate::{
     Snapshot,
-    carrier::{Carrier, Rejected},
-    messaging::{Operation, action::Action, relation::valid, span::Start},
+    carrier::Carrier,
+    messaging::{Operation, action::Action, span::Start, target::Creation},
 };
 
 /// Sending.
@@ -16,6 +13,10 @@ impl Destination {
     ///
     /// If the message has a creation context, by [`create`](Self::create) or by the user, the message keeps it. Then the
     /// span links to it, and the span's kind is `CLIENT`. So a message that is sent again, or forwarded, does not grow.
+    ///
+    /// The policies of this destination hold for what is sent on. With [`Trust::LinkOnly`](crate::Trust) the message gets the
+    /// span's context, and the span links to the one that it had; with `Ignore` nothing of that stays. Of the baggage of a
+    /// message that keeps its context, what [`BaggagePolicy`](crate::BaggagePolicy) lets pass stays.
     ///
     /// What the message [describes](Carrier::describe) is on the span.
     ///
@@ -37,9 +38,9 @@ impl Destination {
     /// ```
     pub fn send(&self, message: &mut impl Carrier) -> Operation {
         let ambient = Context::capture();
-        let creation = self.creation(message);
-        let creates = creation.is_none();
-        let links = creation.into_iter().map(Link::with_context).collect();
+        let Creation { span, kept } = self.target.creation(message);
+        let creates = !kept;
+        let links = span.into_iter().map(Link::with_context).collect();
         let mut operation = self.start(Start { creates, ..Start::new(Action::Send, ambient, links) });
         if creates {
             self.target.telemetry().inject(operation.context(), message);
@@ -95,9 +96,10 @@ impl Destination {
         let mut bare = Vec::new();
         for message in messages {
             count += 1;
-            match self.creation(message) {
-                Some(creation) => links.push(Link::new(creation, attributes(message).into_iter().collect(), 0)),
-                None => bare.push(message),
+            let Creation { span, kept } = self.target.creation(message);
+            links.extend(span.map(|span| Link::new(span, attributes(message).into_iter().collect(), 0)));
+            if !kept {
+                bare.push(message);
             }
         }
         if count == 0 {
@@ -117,20 +119,15 @@ impl Destination {
     /// If the message has a creation context, the message keeps it, and there is no span.
     pub fn create(&self, message: &mut impl Carrier) -> Operation {
         let ambient = Context::capture();
-        if self.creation(message).is_some() {
+        let Creation { span, kept } = self.target.creation(message);
+        if kept {
             return self.none(Action::Create, ambient);
         }
-        let start = Start { creates: true, ..Start::new(Action::Create, ambient, Vec::new()) };
+        let links = span.into_iter().map(Link::with_context).collect();
+        let start = Start { creates: true, ..Start::new(Action::Create, ambient, links) };
         let mut operation = self.start(start);
         self.target.telemetry().inject(operation.context(), message);
         operation.describe(message);
         operation
-    }
-
-    /// The creation context of a message that is about to be sent, if it has one. Mostly the message has not even headers.
-    fn creation(&self, message: &impl Carrier) -> Option<SpanContext> {
-        message.keys().next()?;
-        let said = self.target.telemetry().try_extract(message);
-        valid(&said.unwrap_or_else(Rejected::into_context))
     }
 }
