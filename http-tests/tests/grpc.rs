@@ -257,3 +257,20 @@ async fn headers_keep_to_a_budget() {
     assert!(call_with(TraceLayer::client().header_bytes(usize::MAX)).await.is_err(), "all of it is refused");
     call_with(TraceLayer::client()).await.unwrap();
 }
+
+/// What answers is no gRPC service: a fallback or a middleware. The path is a stranger's.
+#[tokio::test]
+async fn a_refusal_without_a_status_of_grpc_shows_no_path() {
+    let rig = Rig::new();
+    let refuse = |_| async {
+        let refusal = http::Response::builder().status(404).body(tonic::body::Body::empty()).unwrap();
+        Ok::<_, std::convert::Infallible>(refusal)
+    };
+    let mut service = ServiceBuilder::new().layer(rig.server()).service_fn(refuse);
+    let request = http::Request::post("/random/stranger4711").header("content-type", "application/grpc");
+    let response = tower::Service::call(&mut service, request.body(tonic::body::Body::empty()).unwrap()).await.unwrap();
+    drop(response);
+    let span = rig.spans().pop().unwrap();
+    assert!(!span.name.contains("stranger"), "{}", span.name);
+    assert_eq!(get(&span.attributes, "rpc.method").as_deref(), Some("_OTHER"));
+}

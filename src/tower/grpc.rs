@@ -121,9 +121,11 @@ impl Grpc {
             (_, failure) => failure,
         };
         let status = code.map(|code| KeyValue::new(RPC_RESPONSE_STATUS_CODE, code.name()));
+        // Whoever answered, a fallback or a middleware, does not speak gRPC.
+        let no_service = self.code.is_none() && self.http_status.is_some_and(|status| status != StatusCode::OK);
         let (method, unknown) = if !self.said_at_end {
             (None, None)
-        } else if self.trailers_only && code == Some(Code::UNIMPLEMENTED) {
+        } else if no_service || self.trailers_only && code == Some(Code::UNIMPLEMENTED) {
             // Strangers can ask for any method.
             let original = KeyValue::new(RPC_METHOD_ORIGINAL, self.method);
             (Some(KeyValue::new(RPC_METHOD, OTHER)), Some((SYSTEM, original)))

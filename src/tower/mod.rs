@@ -56,7 +56,9 @@
 //! `http.server.request.duration`, `http.server.active_requests`, `http.client.request.duration`,
 //! `rpc.server.call.duration` and `rpc.client.call.duration`.
 //!
-//! No name and no metric has anything that strangers choose: a path without a route, or an unknown method. `REDACTED` replaces
+//! No name and no metric has anything that strangers choose: a path without a route, or an unknown method. There is one exception:
+//! a gRPC call that is dropped, or that a middleware refuses with a `grpc-status`, shows its path, unless
+//! [`rpc_methods`](TraceLayer::rpc_methods) lists the methods. `REDACTED` replaces
 //! passwords and the secrets of signed URLs. Headers are recorded only if you ask for them by name.
 //!
 //! # With `tracing`
