@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use opentelemetry::{Context, Key, KeyValue, StringValue, baggage::BaggageExt, trace::SpanContext};
+use opentelemetry::{Context, Key, KeyValue, StringValue, trace::SpanContext};
 
 use super::{
     Relation,
@@ -138,7 +138,8 @@ impl Target {
             return Creation { span, kept: false };
         }
         let kept = span.is_some();
-        if kept && self.shared.baggage != BaggagePolicy::Keep && !said.baggage().is_empty() {
+        // Also where no baggage was read: a header that is malformed here may mean something to a laxer receiver.
+        if kept && self.shared.baggage != BaggagePolicy::Keep {
             self.shared.telemetry.inject(&self.shared.baggage.apply(said), message);
         }
         Creation { span, kept }

@@ -236,6 +236,13 @@ fn the_policies_hold_for_what_is_sent_on() {
     let allowed = sent_on(Trust::Continue, BaggagePolicy::allow(["tenant"]));
     assert_eq!(allowed, (kept.clone(), Some("tenant=acme".to_owned()), 1));
 
+    // Nobody can tell what is in it, and a laxer receiver may read it.
+    let rig = Rig::new();
+    let orders = rig.orders.clone().baggage(BaggagePolicy::Strip);
+    let mut message = Headers::from_iter([("traceparent", PARENT), ("baggage", "role admin")]);
+    orders.send(&mut message).run(|| ());
+    assert_eq!((message.get("traceparent"), message.get("baggage")), (Some(PARENT), None));
+
     for (trust, links_expected) in [(Trust::LinkOnly, 1), (Trust::Ignore, 0)] {
         let (traceparent, baggage, links) = sent_on(trust, BaggagePolicy::Keep);
         assert_ne!(traceparent, kept, "{trust:?}");
