@@ -38,10 +38,9 @@ mod off {
         pub(crate) const fn enter(&self) -> Border {
             Border
         }
-    }
 
-    #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
-    impl Hop {
+        #[cfg(all(feature = "tokio-hooks", tokio_unstable))]
+        #[inline(always)]
         pub(crate) const fn enter_in_hook(&self) -> Border {
             Border
         }

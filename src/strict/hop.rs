@@ -67,11 +67,9 @@ impl Hop {
         let depth = from.as_ref().map_or(0, |from| from.depth + 1);
         let from = from.filter(|_| depth < MAX_DEPTH);
         let origin = Arc::new(Origin { name, at, depth: if from.is_some() { depth } else { 0 }, from });
-        let lost = ledger.captured(&origin, captured_nothing.map(|nothing| nothing && !on_purpose));
-        let alive =
-            Alive { id: IDS.fetch_add(1, Ordering::Relaxed), span: context().and_then(held_span), origin, lost };
-        ledger.hold(alive.id, &alive.origin, alive.span);
-        Self(Some(Arc::new(alive)))
+        let (id, span) = (IDS.fetch_add(1, Ordering::Relaxed), context().and_then(held_span));
+        let lost = ledger.made(id, &origin, captured_nothing.map(|nothing| nothing && !on_purpose), span);
+        Self(Some(Arc::new(Alive { id, origin, span, lost })))
     }
 
     /// The work begins on this thread. It ends with the border, which has to be dropped after the hop's context is detached.

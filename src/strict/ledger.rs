@@ -111,24 +111,24 @@ impl Ledger {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A hop was made. `nothing`: whether it captured no span; `None` if it was given its context. Returns whether a trace may be
-    /// lost in it.
-    pub(super) fn captured(&self, origin: &Origin, nothing: Option<bool>) -> bool {
+    /// A hop was made. `nothing`: whether it captured no span; `None` if it was given its context. `span`: the one that it holds.
+    /// Returns whether a trace may be lost in it.
+    pub(super) fn made(&self, hop: u64, origin: &Arc<Origin>, nothing: Option<bool>, span: Option<SpanKey>) -> bool {
         self.hops.fetch_add(1, Ordering::Relaxed);
-        let Some(nothing) = nothing else { return false };
+        if nothing.is_none() && span.is_none() {
+            return false;
+        }
         let mut seen = self.seen();
+        if let Some(span) = span {
+            seen.holders.insert(hop, (Arc::clone(origin), span));
+            *seen.held.entry(span).or_default() += 1;
+        }
+        let Some(nothing) = nothing else { return false };
         let lost = nothing && !seen.open.is_empty();
         let captures = seen.captures.entry((origin.name, origin.at)).or_default();
         captures.all += 1;
         captures.empty += u64::from(lost);
         lost
-    }
-
-    pub(super) fn hold(&self, hop: u64, origin: &Arc<Origin>, span: Option<SpanKey>) {
-        let Some(span) = span else { return };
-        let mut seen = self.seen();
-        seen.holders.insert(hop, (Arc::clone(origin), span));
-        *seen.held.entry(span).or_default() += 1;
     }
 
     pub(super) fn release(&self, hop: u64, span: Option<SpanKey>) {

@@ -24,7 +24,6 @@ struct Thread {
     captured_nothing: Cell<Option<bool>>,
 }
 
-#[derive(Clone)]
 struct Frame {
     /// `None` for this crate's own attach.
     by: Option<Guard>,
