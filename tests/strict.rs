@@ -9,18 +9,20 @@ use std::{
     mem,
     pin::Pin,
     process::{Command, Output},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use ctxhop::{
     WithContext,
     carrier::{self, Headers},
+    messaging::Destination,
     prelude::*,
     strict::{self, Action, Config, Strict},
 };
 use opentelemetry::{
     Context,
+    context::{ContextObserver, GlobalContextObserver},
     trace::{TraceContextExt, Tracer, TracerProvider},
 };
 use opentelemetry_sdk::{
@@ -187,6 +189,20 @@ const PROGRAMS: &[Program] = &[
         ],
     },
     Program {
+        name: "a guard around block_on",
+        broken: |tracer| {
+            let _start = Context::new().with_span(tracer.start("start")).attach();
+            block_on(async { Destination::new("rabbitmq", "orders").process(&Headers::new()).run(|| ()) });
+        },
+        mended: |tracer| {
+            Context::new().with_span(tracer.start("start")).run(|| ());
+            block_on(async { Destination::new("rabbitmq", "orders").process(&Headers::new()).run(|| ()) });
+        },
+        expected: &[
+            "NON-ROOT  1 message was received while a span was current that no hop attached: process at tests/strict.rs",
+        ],
+    },
+    Program {
         name: "a guard around a consumer's loop",
         broken: |tracer| {
             let _start = Context::new().with_span(tracer.start("start")).attach();
@@ -290,6 +306,16 @@ fn block_on(work: impl Future<Output = ()>) {
 
 const PROGRAM: &str = "CTXHOP_STRICT_PROGRAM";
 const ACTION: &str = "CTXHOP_STRICT_ACTION";
+const OBSERVER: &str = "CTXHOP_STRICT_OBSERVER";
+
+/// Somebody else's, in the one place that a process has.
+struct OtherObserver;
+
+impl ContextObserver for OtherObserver {
+    fn on_context_enter(&self, _: &Context, _: &Context) {}
+
+    fn on_context_exit(&self, _: &Context, _: &Context) {}
+}
 
 /// Starts this test again for each program.
 #[test]
@@ -327,14 +353,26 @@ fn a_problem_is_logged_or_panics_where_it_is_seen() {
     );
 }
 
+#[test]
+fn beside_another_observer_the_hop_is_named_and_not_the_guard() {
+    let mut child = child("broken: a guard that is forgotten, and seen later", "count");
+    let report = report(&child.env(OBSERVER, "other").output().unwrap());
+    assert!(report.contains("LEAKED    1 guard outlives the work of wrap at tests/strict.rs"), "{report}");
+    assert!(!report.contains("attached by"), "{report}");
+}
+
 fn run(name: &str) {
+    let is_alone = env::var_os(OBSERVER).is_none();
+    if !is_alone {
+        GlobalContextObserver::set(Arc::new(OtherObserver));
+    }
     let action = match env::var(ACTION).as_deref() {
         Ok("log") => Action::Log,
         Ok("panic") => Action::Panic,
         _ => Action::Count,
     };
     let strict = *STRICT.get_or_init(|| strict::install(Config::new().on_problem(action).patience(Duration::ZERO)));
-    assert!(strict.report().names_guards());
+    assert_eq!(strict.report().names_guards(), is_alone);
     let tracer = SdkTracerProvider::builder().with_span_processor(strict.processor()).build().tracer("strict");
     let (kind, name) = name.split_once(": ").unwrap();
     let program = PROGRAMS.iter().find(|program| program.name == name).unwrap();
@@ -350,9 +388,13 @@ fn run(name: &str) {
 }
 
 fn start(name: &str, action: &str) -> Output {
+    child(name, action).output().unwrap()
+}
+
+fn child(name: &str, action: &str) -> Command {
     let mut child = Command::new(env::current_exe().unwrap());
     child.args(["--exact", "each_program_has_its_report", "--nocapture"]).env(PROGRAM, name).env(ACTION, action);
-    child.output().unwrap()
+    child
 }
 
 fn report(output: &Output) -> String {
