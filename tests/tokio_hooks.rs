@@ -6,7 +6,6 @@ mod support;
 
 use std::{
     future::pending,
-    mem,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -266,7 +265,7 @@ fn strict_mode_names_the_spawn_of_a_bare_task() {
     let [current, _] = runtimes(&Hooks::new());
     let line = line!() + 2;
     current.block_on(async {
-        let task = tokio::spawn(async { mem::forget(tagged("auth").attach()) });
+        let task = tokio::spawn(async { std::mem::forget(tagged("auth").attach()) });
         task.await.unwrap();
     });
     let report = strict.report();
