@@ -324,7 +324,8 @@ fn labels_are_drawn_sorted_and_folded_like_names() {
         SpanData { attributes: attribute("mail\r"), ..span(3, 1, "call") },
         SpanData { attributes: attribute("mail\r"), ..span(4, 1, "call") },
     ]);
-    let label = |span: &SpanData| span.attributes.iter().map(|attribute| format!("@{}", attribute.value)).collect();
+    let label =
+        |node: &TraceNode| node.span().attributes.iter().map(|attribute| format!("@{}", attribute.value)).collect();
     let drawing = tree.display().durations(false).label(&label);
     assert_eq!(
         drawing.folded(true).to_string(),

@@ -23,7 +23,8 @@ use super::{
 ///
 /// After the name come, where there is something to say: the [label](Self::label), the kind, the status, the names of
 /// the spans that it links to (`unrecorded` for those not in the tree), why a root's parent is not in the tree, and the
-/// duration. Roots are drawn one after another. Control characters in names, labels and descriptions are escaped.
+/// duration. Roots are drawn one after another. Control characters in names, labels and descriptions are
+/// escaped, and those that turn text around.
 ///
 /// - With [`durations`](Self::durations), siblings come in the order in which they started.
 /// - Without, in alphabetical order, which makes the drawing **deterministic**: the same spans draw the same text,
@@ -58,7 +59,7 @@ pub struct TreeDisplay<'a> {
     label: Option<&'a LabelOf<'a>>,
 }
 
-type LabelOf<'a> = dyn Fn(&SpanData) -> String + Sync + 'a;
+type LabelOf<'a> = dyn Fn(&TraceNode) -> String + Sync + 'a;
 
 impl<'a> TreeDisplay<'a> {
     pub(super) const fn new(tree: &'a TraceTree) -> Self {
@@ -83,7 +84,7 @@ impl<'a> TreeDisplay<'a> {
 
     /// What is drawn after each span's name: nothing, unless told otherwise. An empty label is not drawn.
     ///
-    /// Use it to see which service a span is of, or whatever else a span knows of itself.
+    /// Use it to see which [service](TraceNode::service) a span is of, or whatever else a span knows of itself.
     ///
     /// # Examples
     ///
@@ -92,17 +93,17 @@ impl<'a> TreeDisplay<'a> {
     /// use opentelemetry::trace::Tracer;
     ///
     /// let recorder = TraceRecorder::new();
-    /// let (shop, stock) = (recorder.tracer("shop"), recorder.tracer("stock"));
+    /// let (shop, stock) = (recorder.service("shop").tracer("shop"), recorder.service("stock").tracer("stock"));
     /// shop.in_span("order", |_| stock.in_span("reserve", |_| {}));
     /// let drawing = recorder.tree().display()
     ///     .durations(false)
-    ///     .label(&|span| format!("@{}", span.instrumentation_scope.name()))
+    ///     .label(&|node| format!("@{}", node.service()))
     ///     .to_string();
     /// assert_eq!(drawing, "\
     /// order @shop
     /// └─ reserve @stock");
     /// ```
-    pub const fn label(mut self, label: &'a (dyn Fn(&SpanData) -> String + Sync + 'a)) -> Self {
+    pub const fn label(mut self, label: &'a (dyn Fn(&TraceNode) -> String + Sync + 'a)) -> Self {
         self.label = Some(label);
         self
     }
@@ -226,7 +227,7 @@ impl<'a> Forest<'a> {
         let parent = |span: &SpanData| {
             open.get(&(span.span_context.trace_id(), span.parent_span_id)).copied().unwrap_or_default()
         };
-        let label = |node: &TraceNode| Label::new(node, label.map(|label| label(node.span())), name, parent);
+        let label = |node: &TraceNode| Label::new(node, label.map(|label| label(node)), name, parent);
         let labels = nodes.iter().copied().map(label).collect();
         let shapes = Vec::new();
         let mut forest = Self { nodes, first_child, labels, shapes };
@@ -335,10 +336,20 @@ impl Label {
     }
 }
 
+/// Escapes what would end the line, or change how a terminal shows it.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for char in text.chars() {
-        if char.is_control() { line.extend(char.escape_default()) } else { line.push(char) }
+        match char {
+            _ if char.is_control() => line.extend(char.escape_default()),
+            _ if changes_order(char) => line.extend(char.escape_unicode()),
+            _ => line.push(char),
+        }
     }
     line
+}
+
+/// Whether a character changes the order in which others are shown, or the line in which they are.
+pub(super) const fn changes_order(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

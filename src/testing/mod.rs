@@ -30,11 +30,14 @@
 
 mod carrier;
 mod drawing;
+mod origin;
 mod recorder;
+mod services;
 mod store;
 mod tree;
 
 pub use carrier::{CarrierContract, carrier_contract};
 pub use drawing::TreeDisplay;
 pub use recorder::TraceRecorder;
+pub use services::{Service, ServiceEdge, ServiceEdgeKind, ServiceGraph};
 pub use tree::{Parent, TraceNode, TraceTree};

@@ -7,7 +7,10 @@ use std::{
 };
 
 use opentelemetry::{global, trace::TracerProvider};
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanLimits, TracerProviderBuilder};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanLimits, TracerProviderBuilder},
+};
 
 use super::{TraceTree, store::Store};
 
@@ -22,7 +25,7 @@ use super::{TraceTree, store::Store};
 ///   a panic unwinds: there is no batch, no flush and no blocking.
 /// - Until then it is in [`open_spans`](Self::open_spans). A context that holds it keeps it open.
 ///   [`wait_until`](Self::wait_until) waits for spans that end later.
-/// - Clones share the spans.
+/// - Clones share the spans, as do the recorders that [`service`](Self::service) makes.
 ///
 /// # Examples
 ///
@@ -46,8 +49,7 @@ impl TraceRecorder {
     /// The limits are the SDK's defaults: a span keeps its first 128 attributes, events and links.
     #[must_use]
     pub fn new() -> Self {
-        let builder = SdkTracerProvider::builder();
-        Self::with_provider(builder.with_sampler(Sampler::AlwaysOn).with_span_limits(SpanLimits::default()))
+        Self::with_provider(record_all())
     }
 
     /// Records the spans of a provider that you configure, beside whatever else that provider does with them.
@@ -68,8 +70,64 @@ impl TraceRecorder {
     /// ```
     #[must_use]
     pub fn with_provider(builder: TracerProviderBuilder) -> Self {
-        let store = Store::default();
-        Self { provider: builder.with_span_processor(store.clone()).build(), store }
+        Self::with_store(builder, Store::default())
+    }
+
+    fn with_store(builder: TracerProviderBuilder, store: Store) -> Self {
+        Self { provider: builder.with_span_processor(store.processor()).build(), store }
+    }
+
+    /// A recorder for a service of this name, which shares its spans with this one.
+    ///
+    /// Use it for a system of several services in one process: each service takes its tracers from a recorder of its
+    /// own, and any of the recorders shows the spans of all. [`TraceNode::service`](super::TraceNode::service) tells
+    /// whose a span is, and [`TraceTree::services`] which service calls which.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::testing::TraceRecorder;
+    /// use opentelemetry::trace::Tracer;
+    ///
+    /// let recorder = TraceRecorder::new();
+    /// let shop = recorder.service("shop").tracer("shop");
+    /// let stock = recorder.service("stock").tracer("stock");
+    /// shop.in_span("order", |_| stock.in_span("reserve", |_| {}));
+    ///
+    /// let tree = recorder.tree();
+    /// assert_eq!(tree.find("reserve").unwrap().service(), "stock");
+    /// assert_eq!(tree.services().to_string(), "[shop] → [stock]");
+    /// ```
+    #[must_use]
+    pub fn service(&self, name: &str) -> Self {
+        self.add_provider(record_all().with_resource(Resource::builder().with_service_name(name.to_owned()).build()))
+    }
+
+    /// A recorder of the spans of another provider, which shares its spans with this one.
+    ///
+    /// Use it as [`service`](Self::service), where a service needs more than a name: a resource, a sampler, an exporter
+    /// of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::testing::TraceRecorder;
+    /// use opentelemetry::{KeyValue, trace::Tracer};
+    /// use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+    ///
+    /// let resource = Resource::builder()
+    ///     .with_service_name("stock")
+    ///     .with_attribute(KeyValue::new("service.version", "2.1"))
+    ///     .build();
+    ///
+    /// let recorder = TraceRecorder::new();
+    /// let stock = recorder.add_provider(SdkTracerProvider::builder().with_resource(resource.clone()));
+    /// stock.tracer("stock").in_span("reserve", |_| {});
+    /// assert_eq!(recorder.tree().roots()[0].resource(), Some(&resource));
+    /// ```
+    #[must_use]
+    pub fn add_provider(&self, builder: TracerProviderBuilder) -> Self {
+        Self::with_store(builder, self.store.clone())
     }
 
     /// A tracer whose spans are recorded here.
@@ -219,6 +277,10 @@ impl TraceRecorder {
             waited.unwrap_or_else(|tree| out_of_time(limit, &tree, Some(caller)))
         }
     }
+}
+
+fn record_all() -> TracerProviderBuilder {
+    SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn).with_span_limits(SpanLimits::default())
 }
 
 #[track_caller]

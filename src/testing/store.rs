@@ -9,19 +9,18 @@ use std::{
 
 use opentelemetry::{Context, trace::Span as _};
 use opentelemetry_sdk::{
+    Resource,
     error::OTelSdkResult,
     trace::{Span, SpanData, SpanProcessor},
 };
 
 use super::{
     TraceTree,
+    origin::{Origin, Recorded},
     tree::{Key, key},
 };
 
 /// Keeps the spans of a recorder, and wakes who waits for them.
-///
-/// It is a processor and not an exporter: the SDK's simple processor blocks on its exporter, which panics when a span
-/// ends inside `futures::executor::block_on`, and its batching processor needs a flush.
 #[derive(Clone, Default)]
 pub(super) struct Store(Arc<Shared>);
 
@@ -33,18 +32,20 @@ struct Shared {
 
 #[derive(Default)]
 struct Spans {
-    finished: Vec<SpanData>,
+    finished: Vec<Recorded>,
     /// As they were when they started.
-    open: HashMap<Key, SpanData>,
+    open: HashMap<Key, Recorded>,
     /// Differs whenever a waiting condition is worth another look.
     version: u64,
     wakers: Vec<Waker>,
 }
 
 impl Spans {
-    fn open(&self) -> Vec<SpanData> {
+    fn open(&self) -> Vec<Recorded> {
         let mut open: Vec<_> = self.open.values().cloned().collect();
-        open.sort_by(|a, b| (a.start_time, &a.name).cmp(&(b.start_time, &b.name)));
+        open.sort_by(|Recorded { span: a, .. }, Recorded { span: b, .. }| {
+            (a.start_time, &a.name).cmp(&(b.start_time, &b.name))
+        });
         open
     }
 
@@ -72,11 +73,16 @@ impl Store {
     }
 
     pub(super) fn finished(&self) -> Vec<SpanData> {
-        self.lock().finished.clone()
+        self.lock().finished.iter().map(|recorded| recorded.span.clone()).collect()
     }
 
     pub(super) fn open(&self) -> Vec<SpanData> {
-        self.lock().open()
+        self.lock().open().into_iter().map(|recorded| recorded.span).collect()
+    }
+
+    /// What tells this store of the spans of one provider.
+    pub(super) fn processor(&self) -> Processor {
+        Processor { store: self.clone(), origin: Origin::default() }
     }
 
     pub(super) fn tree(&self) -> TraceTree {
@@ -164,20 +170,36 @@ impl Store {
 /// The tree in which the condition held, or the last one in which it did not.
 pub(super) type Waited = Result<TraceTree, TraceTree>;
 
-impl SpanProcessor for Store {
+/// Puts the spans of one provider into a store.
+///
+/// It is a processor and not an exporter: the SDK's simple processor blocks on its exporter, which panics when a span
+/// ends inside `futures::executor::block_on`, and its batching processor needs a flush.
+#[derive(Debug)]
+pub(super) struct Processor {
+    store: Store,
+    origin: Origin,
+}
+
+impl Processor {
+    fn recorded(&self, span: SpanData) -> Recorded {
+        Recorded { span, origin: self.origin.clone() }
+    }
+}
+
+impl SpanProcessor for Processor {
     fn on_start(&self, span: &mut Span, _: &Context) {
         if span.span_context().is_sampled() {
             if let Some(span) = span.exported_data() {
-                self.change(|spans| spans.open.insert(key(&span), span));
+                self.store.change(|spans| spans.open.insert(key(&span), self.recorded(span)));
             }
         }
     }
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() {
-            self.change(|spans| {
+            self.store.change(|spans| {
                 spans.open.remove(&key(&span));
-                spans.finished.push(span);
+                spans.finished.push(self.recorded(span));
             });
         }
     }
@@ -186,10 +208,20 @@ impl SpanProcessor for Store {
         Ok(())
     }
 
-    /// A provider that is shut down does not tell of the end of a span.
+    /// A provider that is shut down does not tell of the end of a span, so its open spans are forgotten here.
     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        drop(self.change(|spans| mem::take(&mut spans.open)));
+        let gone = self.store.change(|spans| {
+            let open = mem::take(&mut spans.open);
+            let (gone, open) = open.into_iter().partition(|(_, recorded)| recorded.origin.is(&self.origin));
+            spans.open = open;
+            gone
+        });
+        drop::<HashMap<_, _>>(gone);
         Ok(())
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.origin = Origin::new(resource);
     }
 }
 

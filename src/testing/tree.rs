@@ -5,9 +5,13 @@ use std::{
 };
 
 use opentelemetry::trace::{SpanId, TraceId};
-use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_sdk::{Resource, trace::SpanData};
 
-use super::{TreeDisplay, drawing::one_line};
+use super::{
+    ServiceGraph, TreeDisplay,
+    drawing::one_line,
+    origin::{Origin, Recorded},
+};
 
 /// The tree that finished spans form, or the forest if they have several roots.
 ///
@@ -45,6 +49,8 @@ use super::{TreeDisplay, drawing::one_line};
 pub struct TraceTree {
     roots: Arc<[TraceNode]>,
     open: Arc<[SpanData]>,
+    /// The origins of the open spans.
+    open_origins: Arc<[Origin]>,
     traces: usize,
 }
 
@@ -53,12 +59,37 @@ impl TraceTree {
     ///
     /// Use it for spans that something other than a [`TraceRecorder`](super::TraceRecorder) has collected.
     pub fn new(spans: impl IntoIterator<Item = SpanData>) -> Self {
-        Self::with_open(spans, Vec::new())
+        let origin = Origin::default();
+        Self::with_open(spans.into_iter().map(|span| Recorded { span, origin: origin.clone() }), Vec::new())
     }
 
-    pub(super) fn with_open(spans: impl IntoIterator<Item = SpanData>, open: Vec<SpanData>) -> Self {
-        let mut spans: Vec<_> = spans.into_iter().collect();
-        spans.sort_by_key(|span| span.start_time);
+    /// Like [`new`](Self::new), for spans of which it is known who made them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::testing::{TraceRecorder, TraceTree};
+    /// use opentelemetry::trace::Tracer;
+    /// use opentelemetry_sdk::Resource;
+    ///
+    /// # let recorder = TraceRecorder::new();
+    /// # recorder.tracer("stock").in_span("reserve", |_| {});
+    /// # let received = recorder.spans();
+    /// let stock = Resource::builder().with_service_name("stock").build();
+    /// let tree = TraceTree::with_resources(received.into_iter().map(|span| (stock.clone(), span)));
+    /// assert_eq!(tree.roots()[0].service(), "stock");
+    /// ```
+    pub fn with_resources(spans: impl IntoIterator<Item = (Resource, SpanData)>) -> Self {
+        let recorded = |(resource, span)| Recorded { span, origin: Origin::new(&resource) };
+        Self::with_open(spans.into_iter().map(recorded), Vec::new())
+    }
+
+    pub(super) fn with_open(recorded: impl IntoIterator<Item = Recorded>, open: Vec<Recorded>) -> Self {
+        let mut recorded: Vec<_> = recorded.into_iter().collect();
+        recorded.sort_by_key(|recorded| recorded.span.start_time);
+        let (spans, origins): (Vec<_>, Vec<_>) =
+            recorded.into_iter().map(|recorded| (recorded.span, recorded.origin)).unzip();
+        let (open, open_origins): (Vec<_>, Vec<_>) = open.into_iter().map(|open| (open.span, open.origin)).unzip();
         let traces: HashSet<_> = spans.iter().map(|span| span.span_context.trace_id()).collect();
         let mut places = find_parents(&spans, &open);
         let leaves_first = cut_cycles(&mut places);
@@ -69,15 +100,22 @@ impl TraceTree {
                 children[parent].push(index);
             }
         }
-        let node = |(span, place): (_, &Place)| Some(TraceNode { span, parent: place.why, children: Vec::new() });
-        let mut nodes: Vec<_> = spans.into_iter().zip(&places).map(node).collect();
+        let node = |((span, origin), place): (_, &Place)| {
+            Some(TraceNode { span, origin, parent: place.why, children: Vec::new() })
+        };
+        let mut nodes: Vec<_> = spans.into_iter().zip(origins).zip(&places).map(node).collect();
         for index in leaves_first {
             let taken = mem::take(&mut children[index]).into_iter().filter_map(|child| nodes[child].take()).collect();
             if let Some(node) = &mut nodes[index] {
                 node.children = taken;
             }
         }
-        Self { roots: nodes.into_iter().flatten().collect(), open: open.into(), traces: traces.len() }
+        Self {
+            roots: nodes.into_iter().flatten().collect(),
+            open: open.into(),
+            open_origins: open_origins.into(),
+            traces: traces.len(),
+        }
     }
 
     /// The spans without a recorded parent; each one's [`parent`](TraceNode::parent) says why.
@@ -222,6 +260,20 @@ impl TraceTree {
         self.roots().iter().collect()
     }
 
+    /// Which service calls which, by what, and how often.
+    ///
+    /// [`ServiceGraph`] says what counts as a call.
+    #[must_use]
+    pub fn services(&self) -> ServiceGraph {
+        ServiceGraph::new(self)
+    }
+
+    /// All spans, finished and open, and who made each.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&SpanData, &Origin)> {
+        let finished = top_down(&self.roots).map(|node| (&node.span, &node.origin));
+        finished.chain(self.open.iter().zip(self.open_origins.iter()))
+    }
+
     /// The tree as text, which [`TreeDisplay`] describes.
     pub const fn display(&self) -> TreeDisplay<'_> {
         TreeDisplay::new(self)
@@ -269,6 +321,7 @@ impl fmt::Debug for TraceTree {
 /// A span in a [`TraceTree`], and all that is below it.
 pub struct TraceNode {
     span: SpanData,
+    origin: Origin,
     parent: Parent,
     children: Vec<TraceNode>,
 }
@@ -284,6 +337,23 @@ impl TraceNode {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.span.name
+    }
+
+    /// The name of the service that made the span, which is `service.name` of the [resource](Self::resource).
+    ///
+    /// It is `unknown_service` where nothing tells, as the SDK has it. The SDK adds the program's name where it can:
+    /// `unknown_service:shop`.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.origin.service()
+    }
+
+    /// The resource of the provider that made the span.
+    ///
+    /// A tree that is [made by hand](TraceTree::new) knows of none, unless it is [told](TraceTree::with_resources).
+    #[must_use]
+    pub fn resource(&self) -> Option<&Resource> {
+        self.origin.resource()
     }
 
     /// The spans that have this one as their parent, in the order in which they started.
@@ -308,6 +378,7 @@ impl fmt::Debug for TraceNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TraceNode")
             .field("span", &self.span)
+            .field("service", &self.origin)
             .field("parent", &self.parent)
             .field("children", &self.children.len())
             .finish()
