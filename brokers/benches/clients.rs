@@ -118,7 +118,7 @@ async fn rdkafka_traced(producer: &FutureProducer, consumer: &StreamConsumer, or
         sent.unwrap();
     }
     let handler = async |_| Ok::<_, Infallible>(());
-    orders.try_process_each(records(consumer).take(MESSAGES), handler, Policy::within(LIMIT)).await.unwrap();
+    orders.try_process_each(records(consumer).unwrap().take(MESSAGES), handler, Policy::within(LIMIT)).await.unwrap();
 }
 
 /// The time of a message, and the share that ctxhop has of it.

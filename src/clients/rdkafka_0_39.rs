@@ -1,14 +1,20 @@
 #![doc = include_str!("rdkafka_0_39.md")]
 
+mod partition;
+
 use std::{
-    fmt, mem,
+    collections::HashMap,
+    fmt,
+    future::ready,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     str::from_utf8,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use ::rdkafka::{
-    Offset,
+    Offset, TopicPartitionList,
     consumer::{Consumer, ConsumerContext, StreamConsumer},
     error::{KafkaError, KafkaResult},
     message::{
@@ -30,6 +36,7 @@ use crate::{
     },
     messaging::{Delivered, Destination, Report},
 };
+use partition::Partition;
 
 /// Keys without NUL; one with it is refused, because rdkafka would cut it there.
 impl Carrier for OwnedHeaders {
@@ -200,35 +207,117 @@ pub fn delivered(delivery: &Delivery, report: &mut Report<'_>) {
     report.attribute(MESSAGING_KAFKA_OFFSET, delivery.offset);
 }
 
-/// The records of a consumer, for [`try_process_each`](Destination::try_process_each): each with its consumer, which
-/// settles it.
+/// The records of a consumer, for [`process_each`](Destination::process_each): each with its consumer, which settles it.
+///
+/// The consumer needs the setting `enable.auto.offset.store=false`. Otherwise rdkafka stores the offset of each record
+/// before it is processed, and a record whose processing ends early is lost.
+///
+/// A record that is dropped unsettled is read again. The stream keeps count of that, so read one stream of a consumer at a
+/// time: two of them know nothing of each other's records.
 ///
 /// # Errors
 ///
-/// The stream's, which goes on after them.
-pub fn records<C, R>(consumer: &StreamConsumer<C, R>) -> impl Stream<Item = KafkaResult<Consumed<'_, C, R>>>
+/// `StoreOffset(InvalidArgument)` if the consumer stores offsets by itself. The stream's own errors are its items, and it
+/// goes on after them.
+///
+/// # Examples
+///
+/// See the [module](self).
+pub fn records<C, R>(
+    consumer: &StreamConsumer<C, R>,
+) -> KafkaResult<impl Stream<Item = KafkaResult<Consumed<'_, C, R>>>>
 where
     C: ConsumerContext + 'static,
 {
-    consumer.stream().map(move |message| Ok(Consumed { consumer, message: message? }))
+    // To store nothing is refused as well.
+    consumer.store_offsets(&TopicPartitionList::new())?;
+    let mut topics = Topics::default();
+    let deliver = move |message: KafkaResult<_>| {
+        let delivered = message.and_then(|message| topics.deliver(consumer, message));
+        ready(delivered.transpose())
+    };
+    Ok(consumer.stream().filter_map(deliver))
+}
+
+/// The partitions that a stream reads.
+#[derive(Default)]
+struct Topics(HashMap<String, HashMap<i32, Arc<Mutex<Partition>>>>);
+
+impl Topics {
+    /// `None` if the record comes too early.
+    fn deliver<'c, C, R>(
+        &mut self,
+        consumer: &'c StreamConsumer<C, R>,
+        message: BorrowedMessage<'c>,
+    ) -> KafkaResult<Option<Consumed<'c, C, R>>>
+    where
+        C: ConsumerContext + 'static,
+    {
+        let partition = Arc::clone(self.partition(message.topic(), message.partition()));
+        let reading = lock(&partition).deliver(message.offset(), |offset| seek(consumer, &message, offset))?;
+        Ok(reading.map(|reading| Consumed { consumer, message, partition, reading }))
+    }
+
+    fn partition(&mut self, topic: &str, id: i32) -> &Arc<Mutex<Partition>> {
+        if !self.0.contains_key(topic) {
+            self.0.insert(topic.to_owned(), HashMap::new());
+        }
+        let partitions = self.0.get_mut(topic).expect("inserted above");
+        partitions.entry(id).or_insert_with(|| Arc::new(Mutex::new(Partition::new())))
+    }
+}
+
+/// A thread that panics leaves nothing half done.
+fn lock(partition: &Mutex<Partition>) -> MutexGuard<'_, Partition> {
+    partition.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the records of a partition read again, from an offset.
+///
+/// It waits for nobody: a task would hold up its thread, and a destructor has to be quick. From the call on librdkafka gives
+/// out no record that it fetched before, because it counts the partition's version up first (`rd_kafka_toppar_op_seek`). What
+/// is not reported without a wait is that the partition is not assigned any more; then its next reader begins at the stored
+/// offset.
+fn seek<C, R>(consumer: &StreamConsumer<C, R>, message: &BorrowedMessage<'_>, offset: i64) -> KafkaResult<()>
+where
+    C: ConsumerContext + 'static,
+{
+    consumer.seek(message.topic(), message.partition(), Offset::Offset(offset), Duration::ZERO)
 }
 
 /// A record and the consumer that it comes from. As a carrier it is the record.
 ///
 /// Kafka has no settlement of one record: a consumer group has an offset in each partition, and what is before it is done.
-/// So `ack` and `reject` store the offset after the record, which rdkafka commits from time to time. Set
-/// `enable.auto.offset.store` to `false`, or rdkafka stores it itself before the record is processed.
-/// `retry` seeks back to the record: it is delivered again, and all after it. Kafka has no dead letters; to keep a record
-/// that is rejected, have the handler produce it to a topic of its own, and succeed.
+/// So `ack` and `reject` store an offset, which rdkafka commits from time to time. They store none beyond a record that is
+/// in hand. `retry` has the consumer read the record again, and all after it. So does a record that is dropped unsettled:
+/// the loop was dropped, or a settlement failed. Kafka has no dead letters; to keep a record that is rejected, have the
+/// handler produce it to a topic of its own, and succeed.
 ///
-/// A record that is acknowledged acknowledges those before it. So work on one record of a partition at a time, which is a
-/// [`Policy`](crate::messaging::Policy)'s default; to work on more at once, have a loop for each partition.
+/// With more than one record [at once](crate::messaging::Policy::at_once), records of one partition are done in any order,
+/// and when one of them is read again, so are those after it that were done.
 pub struct Consumed<'c, C, R>
 where
     C: ConsumerContext + 'static,
 {
     consumer: &'c StreamConsumer<C, R>,
     message: BorrowedMessage<'c>,
+    partition: Arc<Mutex<Partition>>,
+    reading: u64,
+}
+
+impl<C: ConsumerContext, R> Consumed<'_, C, R> {
+    fn read_again(&self) -> KafkaResult<()> {
+        let seek = |offset| seek(self.consumer, &self.message, offset);
+        lock(&self.partition).read_again(self.message.offset(), self.reading, seek)
+    }
+}
+
+impl<C: ConsumerContext, R> Drop for Consumed<'_, C, R> {
+    /// After a settlement this does nothing.
+    fn drop(&mut self) {
+        // After an error the next record of the partition asks again.
+        self.read_again().ok();
+    }
 }
 
 impl<C: ConsumerContext, R> fmt::Debug for Consumed<'_, C, R> {
@@ -271,19 +360,20 @@ impl<C: ConsumerContext, R> Delivered for Consumed<'_, C, R> {
     }
 
     async fn ack(self) -> KafkaResult<()> {
-        self.consumer.store_offset_from_message(&self.message)
+        let store = |position| {
+            let mut positions = TopicPartitionList::with_capacity(1);
+            let position = Offset::Offset(position);
+            positions.add_partition_offset(self.message.topic(), self.message.partition(), position)?;
+            self.consumer.store_offsets(&positions)
+        };
+        lock(&self.partition).ack(self.message.offset(), self.reading, store)
     }
 
     async fn retry(self) -> KafkaResult<()> {
-        let offset = Offset::Offset(self.message.offset());
-        // It asks no broker: it waits for the client's own thread, so that no later record comes in between.
-        self.consumer.seek(self.message.topic(), self.message.partition(), offset, LOCAL)
+        self.read_again()
     }
 
     async fn reject(self) -> KafkaResult<()> {
         self.ack().await
     }
 }
-
-/// How long to wait for the client's own thread.
-const LOCAL: Duration = Duration::from_secs(10);

@@ -17,6 +17,8 @@ use crate::carrier::Carrier;
 /// - The loop takes the [`message`](Self::message) once, for each delivery, and then settles the delivery once, or drops
 ///   it. The headers and the [description](Carrier::describe) need not be there any more once the message is taken.
 /// - To drop a delivery that is not settled is no loss: the broker delivers the message again, sooner or later.
+/// - Where a settlement covers all messages before it, as an offset in a log does, it covers none that is still in hand or was
+///   dropped unsettled. A log delivers a message that was dropped unsettled before it delivers any later one.
 /// - A settlement that the broker refuses is an error, never an `Ok`.
 /// - The futures are not polled again after they are dropped, and may be dropped before they are ready: when the
 ///   settlement takes too long.

@@ -2,8 +2,10 @@
 
 mod headers;
 mod hostile;
+mod partition;
 mod records;
 mod settling;
+mod unsettled;
 
 use std::time::Duration;
 

@@ -40,7 +40,7 @@ async fn handle<F: Future<Output = io::Result<()>>>(
     handler: impl Fn(OwnedMessage) -> F,
 ) -> Tally {
     let orders = rig.destination("kafka", "orders").consumer_group("billing");
-    let each = orders.try_process_each(records(consumer).take(deliveries), handler, Policy::within(LIMIT));
+    let each = orders.try_process_each(records(consumer).unwrap().take(deliveries), handler, Policy::within(LIMIT));
     timeout(LIMIT, each).await.expect("a loop that ends").unwrap()
 }
 
