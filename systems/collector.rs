@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::Parser;
+use ctxhop::testing::TraceNode;
 use ctxhop_systems::{Collector, until_told_to_stop};
 use tokio::runtime::Runtime;
 
@@ -41,8 +42,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let tree = collector.spans().tree();
-    let drawing = tree.display().folded(true);
+    let label = |node: &TraceNode| format!("@{}", node.service());
+    let drawing = tree.display().folded(true).label(&label);
     // Nobody may be there to read it.
-    let _ = writeln!(io::stdout(), "{drawing}\n\n{} traces", tree.trace_count());
+    let _ = writeln!(io::stdout(), "{drawing}\n\n{:#}\n\n{} traces", tree.services(), tree.trace_count());
     ExitCode::SUCCESS
 }

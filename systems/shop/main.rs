@@ -31,11 +31,14 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use ctxhop::{propagation::TraceContextPropagator, testing::TraceTree};
+use ctxhop::{
+    propagation::TraceContextPropagator,
+    testing::{TraceNode, TraceTree},
+};
 use ctxhop_systems::until_told_to_stop;
 use indicatif::ProgressBar;
 use opentelemetry::global;
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::{
     net::TcpListener,
     runtime::Runtime,
@@ -163,15 +166,11 @@ fn main() -> ExitCode {
 }
 
 fn report(tree: &TraceTree, telemetry: &Telemetry) -> String {
-    let services = telemetry.services();
-    let service = |span: &SpanData| {
-        let service = services.get(&span.span_context.span_id());
-        service.map(|service| format!("@{}", service.name())).unwrap_or_default()
-    };
-    let drawing = tree.display().folded(true).label(&service);
+    let label = |node: &TraceNode| format!("@{}", node.service());
+    let drawing = tree.display().folded(true).label(&label);
     let (drawn, traces) = (tree.trace_count(), telemetry.traces());
     let which = if drawn as u64 == traces { "all" } else { "the first" };
-    format!("\n{drawing}\n\n{traces} traces; drawn above: {which} {drawn}\n")
+    format!("\n{drawing}\n\n{:#}\n\n{traces} traces; drawn above: {which} {drawn}\n", tree.services())
 }
 
 async fn run(args: &Args, services: Vec<(Service, SdkTracerProvider)>) -> Result<(), Failure> {

@@ -2,7 +2,6 @@
 //! over OTLP, if asked to.
 
 use std::{
-    collections::HashMap,
     env,
     sync::{
         Arc,
@@ -14,7 +13,7 @@ use std::{
 use ctxhop::testing::{TraceRecorder, TraceTree};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Link, SpanId, SpanKind, TraceId},
+    trace::{Link, SpanKind, TraceId},
 };
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::{
@@ -32,7 +31,7 @@ const OTLP_ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER
 pub(crate) struct Telemetry {
     keep: KeepFirst,
     /// None where nothing is drawn: then nothing is kept in memory.
-    recorders: Option<Vec<(Service, TraceRecorder)>>,
+    recorder: Option<TraceRecorder>,
     providers: Vec<SdkTracerProvider>,
 }
 
@@ -40,7 +39,7 @@ impl Telemetry {
     /// `keep`: how many checkouts are traced.
     pub(crate) fn new(keep: u64, draws: bool) -> Self {
         let keep = KeepFirst { keep, seen: Arc::default() };
-        Self { keep, recorders: draws.then(Vec::new), providers: Vec::new() }
+        Self { keep, recorder: draws.then(TraceRecorder::new), providers: Vec::new() }
     }
 
     /// A provider whose spans say which service they are of.
@@ -54,14 +53,9 @@ impl Telemetry {
                 Err(error) => complain(format_args!("no export over OTLP: {error}")),
             }
         }
-        let provider = match &mut self.recorders {
+        let provider = match &self.recorder {
             None => builder.build(),
-            Some(recorders) => {
-                let recorder = TraceRecorder::with_provider(builder);
-                let provider = recorder.provider().clone();
-                recorders.push((service, recorder));
-                provider
-            }
+            Some(recorder) => recorder.add_provider(builder).provider().clone(),
         };
         self.providers.push(provider.clone());
         provider
@@ -90,17 +84,7 @@ impl Telemetry {
 
     /// The spans of all services together, if they are kept.
     pub(crate) fn tree(&self) -> Option<TraceTree> {
-        let recorders = self.recorders.as_ref()?;
-        Some(TraceTree::new(recorders.iter().flat_map(|(_, recorder)| recorder.spans())))
-    }
-
-    /// Which service each span is of.
-    pub(crate) fn services(&self) -> HashMap<SpanId, Service> {
-        let recorders = self.recorders.iter().flatten();
-        let spans = recorders.flat_map(|(service, recorder)| {
-            recorder.spans().into_iter().map(|span| (span.span_context.span_id(), *service))
-        });
-        spans.collect()
+        self.recorder.as_ref().map(TraceRecorder::tree)
     }
 }
 

@@ -103,7 +103,7 @@ pub struct Spans(Vec<(Resource, SpanData)>);
 impl Spans {
     /// As the forest that they form.
     pub fn tree(&self) -> TraceTree {
-        TraceTree::new(self.0.iter().map(|(_, span)| span.clone()))
+        TraceTree::with_resources(self.0.iter().cloned())
     }
 
     /// How many spans of this service have this name.

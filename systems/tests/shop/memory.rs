@@ -23,6 +23,10 @@ fn each_checkout_is_one_trace_through_all_services() {
     assert!(run.stdout.contains("\n8 orders: 7 accepted, 1 refused, 0 unanswered\n"), "{run:#?}");
     assert!(run.stdout.contains("\n8 traces; drawn above: all 8\n"), "{run:#?}");
     for line in [
+        "[shopper] → [gateway] → [checkout] ⇢ [stock]\n",
+        "shopper → gateway: HTTP POST /api/checkout ×8, 1 failed (12 %)\n",
+        "gateway → checkout: gRPC shop.Checkout/Process ×8, 1 failed (12 %)\n",
+        "checkout ⇢ stock: in_memory checkout.processed ×9, 2 failed (22 %)\n",
         "buy ×5 @shopper ",
         "POST @shopper [client] ",
         "POST /api/checkout @gateway [server] ",

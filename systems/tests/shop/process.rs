@@ -137,6 +137,8 @@ impl Shop {
     pub(crate) fn command(&self, service: &str, options: &[&str]) -> Command {
         let mut command = shop(&["--service", service]);
         command.args(&self.common).args(options).env("OTEL_EXPORTER_OTLP_ENDPOINT", self.collector.endpoint());
+        // In milliseconds: tests wait for what a service exports while it runs.
+        command.env("OTEL_BSP_SCHEDULE_DELAY", "50");
         command
     }
 

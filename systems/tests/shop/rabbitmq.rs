@@ -46,6 +46,7 @@ fn each_checkout_is_one_trace_through_all_processes() {
     for root in spans.tree().assert_traces(20) {
         assert_eq!(root.name(), "buy");
     }
+    assert_eq!(spans.tree().services().to_string(), "[shopper] → [gateway] → [checkout] ⇢ [stock]");
     // Five orders had pears.
     assert_eq!(spans.count("stock", "process apart:checkout.processed:apart.stock"), 18 + 5);
 }
