@@ -49,16 +49,21 @@ pub(super) fn is_current(span: &Span) -> bool {
 
 /// `unless_current`: a context is attached after the span, so that nothing is missed where it is current already and not
 /// entered.
-#[inline]
+///
+/// All but the usual case lies out of line: a span, on a thread where none is entered.
+#[inline(always)]
 pub(super) fn run<R>(span: &Span, unless_current: bool, f: impl FnOnce() -> R) -> R {
     if thread_ends() {
         return run_without(f);
     }
-    if let Some(innermost) = current(span) {
-        return run_instead(span, unless_current, &innermost, f);
+    let other = span.with_subscriber(|(id, subscriber)| Some((subscriber.current_span().id()?.clone(), id.clone())));
+    match other {
+        Some(None) => {}
+        Some(Some((innermost, id))) => return run_instead(span, &id, unless_current && innermost == id, f),
+        None => return run_disabled(span, f),
     }
     let _entered = span.enter();
-    watch(span);
+    watch_entered();
     f()
 }
 
@@ -68,20 +73,25 @@ fn run_without<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Of a span that is none or disabled, no layer knows.
+#[inline(never)]
+fn run_disabled<R>(span: &Span, f: impl FnOnce() -> R) -> R {
+    let _aside = if current(span).is_some() { hide(span) } else { None };
+    let _entered = span.enter();
+    f()
+}
+
 /// Where there is a current span already.
 #[inline(never)]
-fn run_instead<R>(span: &Span, unless_current: bool, innermost: &span::Id, f: impl FnOnce() -> R) -> R {
-    let id = span.id();
-    if unless_current && id.as_ref() == Some(innermost) {
+fn run_instead<R>(span: &Span, id: &span::Id, is_current: bool, f: impl FnOnce() -> R) -> R {
+    if is_current {
         return f();
     }
     // Dropped last.
-    let mut _aside = if id.is_none() { hide(span) } else { None };
+    let _aside;
     let _entered = span.enter();
-    watch(span);
-    if let Some(id) = &id {
-        _aside = bring_up(span, id);
-    }
+    watch_entered();
+    _aside = bring_up(span, id);
     f()
 }
 

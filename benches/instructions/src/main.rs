@@ -15,6 +15,7 @@ mod by_hand;
 mod channels;
 mod goals;
 mod parallel;
+mod tracing;
 #[path = "../../twin/mod.rs"]
 mod twin;
 
@@ -66,7 +67,7 @@ type Case = (&'static str, &'static str, fn(u32));
 /// All of them, in the order of the report.
 fn cases() -> Vec<Case> {
     let channels = channels::CASES.iter().flatten();
-    CASES.iter().chain(channels).chain(parallel::CASES).copied().collect()
+    CASES.iter().chain(channels).chain(parallel::CASES).chain(tracing::CASES).copied().collect()
 }
 
 const CASES: &[Case] = &[
