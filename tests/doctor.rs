@@ -73,6 +73,9 @@ fn versions_come_from_the_lock_file() {
 fn advice_leaves_a_program_healthy() {
     assert_eq!(Finding::NoBaggage.severity(), Severity::Advice);
     assert!(Finding::NoBaggage.to_string().starts_with("advice: the propagator loses baggage"));
+    // The feature `tracing` may be on because of another crate.
+    assert_eq!(Finding::NoSubscriber.severity(), Severity::Advice);
+    assert!(Finding::NoSubscriber.to_string().contains("; if you use them, set one at the start"));
     assert_eq!(Finding::NoPropagator.severity(), Severity::Problem);
     assert!(Diagnosis::default().is_healthy());
     assert_eq!(Diagnosis::default().to_string(), "healthy: no problem was found");

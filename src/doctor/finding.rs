@@ -14,11 +14,15 @@ pub enum Finding {
     NoPropagator,
     /// The global propagator loses the span of a context.
     NoTraceContext,
-    /// The global propagator loses the baggage of a context.
+    /// The global propagator loses the baggage of a context. It is advice, because many programs have no baggage.
     NoBaggage,
     /// The global propagator accepts a malformed `traceparent`.
     LenientPropagator,
     /// This thread has no `tracing` subscriber.
+    ///
+    /// It is advice, because the feature `tracing` may be on for the sake of another crate in the build, and nothing tells
+    /// whether a program without a subscriber has spans of `tracing`. If yours has, have a test of the set-up assert that this
+    /// finding is not there.
     NoSubscriber,
     /// The `tracing` subscriber disables spans of level `INFO` everywhere.
     #[non_exhaustive]
@@ -60,7 +64,7 @@ pub enum Finding {
 pub enum Severity {
     /// Traces are lost or broken.
     Problem,
-    /// Traces are whole; something may still surprise.
+    /// Right for some programs; the line says for which it is not.
     Advice,
 }
 
@@ -69,9 +73,11 @@ impl Finding {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::NoBaggage | Self::LenientPropagator | Self::ProbeDisabled | Self::IgnoredVariable { .. } => {
-                Severity::Advice
-            }
+            Self::NoBaggage
+            | Self::LenientPropagator
+            | Self::NoSubscriber
+            | Self::ProbeDisabled
+            | Self::IgnoredVariable { .. } => Severity::Advice,
             _ => Severity::Problem,
         }
     }
@@ -113,7 +119,7 @@ impl fmt::Display for Finding {
                  one: `ctxhop::propagation::TraceContextPropagator::new()`",
             ),
             Self::NoSubscriber => f.write_str(
-                "this thread has no `tracing` subscriber: spans of `tracing` are disabled; set one at the start: \
+                "this thread has no `tracing` subscriber: spans of `tracing` are disabled; if you use them, set one at the start: \
                  `tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))`",
             ),
             Self::SpansDisabled { level } => write!(
