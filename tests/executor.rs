@@ -141,3 +141,8 @@ fn captures_the_snapshot_of_your_choice() {
     let task = tagged("pool").run(|| executor.spawn_with_handle(async { tag() }).unwrap());
     assert_eq!(block_on(task), Some("pool"));
 }
+
+#[test]
+fn shows_the_executor_that_is_inside() {
+    assert_eq!(format!("{:?}", Propagating::new("pool")), r#"Propagating("pool")"#);
+}

@@ -10,6 +10,8 @@ use std::{
 
 use ctxhop::{
     carrier::{Carrier, Environment, Headers, Limited, NOT_TEXT, Prefixed, ReadOnly, View},
+    messaging::Destination,
+    queue::{self, Message},
     testing::{CarrierContract, carrier_contract},
 };
 
@@ -105,6 +107,21 @@ fn limited() {
 fn pairs() {
     CarrierContract::new(Vec::<(String, String)>::new)
         .repeats(|pairs, key, value| pairs.push((key.to_owned(), value.to_owned())))
+        .check();
+}
+
+#[test]
+fn message_and_delivery_of_the_queue() {
+    CarrierContract::new(Message::<u32>::default)
+        .repeats(|message, key, value| message.headers.append(key.to_owned(), value))
+        .check();
+    let deliver = || {
+        let (publisher, consumer) = queue::unbounded(Destination::in_memory("orders"));
+        publisher.try_publish(7).unwrap();
+        consumer.try_recv().unwrap()
+    };
+    CarrierContract::new(deliver)
+        .repeats(|delivery, key, value| delivery.headers.append(key.to_owned(), value))
         .check();
 }
 

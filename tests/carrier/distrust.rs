@@ -291,6 +291,41 @@ fn what_is_read_here_is_safe_to_write_elsewhere() {
     assert_eq!(sent["baggage"], "tenant=acme;p=1%2Cadmin=true;q=%0D%0Aadmin:true");
 }
 
+/// Sets one header, whatever the context says.
+#[derive(Debug)]
+struct Verbatim(&'static str, String);
+
+impl TextMapPropagator for Verbatim {
+    fn inject_context(&self, _: &Context, injector: &mut dyn Injector) {
+        injector.set(self.0, self.1.clone());
+    }
+
+    fn extract_with_context(&self, cx: &Context, _: &dyn Extractor) -> Context {
+        cx.clone()
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(&[])
+    }
+}
+
+#[test]
+fn no_list_has_more_members_than_a_receiver_reads() {
+    for (key, most) in [("tracestate", 32), ("baggage", 64)] {
+        for count in [1, most - 1, most, most + 1, most + 2, 3 * most] {
+            // What is empty is no member.
+            for comma in [",", ",,", " , , "] {
+                let members: Vec<_> = (0..count).map(|n| format!("k{n}=v")).collect();
+                let mut headers = Headers::new();
+                let whole = inject_with(&Verbatim(key, members.join(comma)), &Context::new(), &mut headers);
+                let sent = headers.get(key).unwrap().split(',').map(str::trim).filter(|member| !member.is_empty());
+                assert!(sent.eq(members.iter().take(most)), "{count} of {key}: {headers:?}");
+                assert_eq!(whole, count <= most, "{count} of {key}");
+            }
+        }
+    }
+}
+
 /// The events of the span in whose context this is injected.
 #[track_caller]
 fn events(propagator: &dyn TextMapPropagator, baggage: &Context, carrier: &mut impl Carrier) -> Vec<String> {

@@ -307,6 +307,16 @@ fn members_that_would_have_the_whole_list_dropped_are_not_sent() {
 // Flags
 
 #[test]
+fn a_trace_with_nothing_to_remember_takes_no_value_in_the_context() {
+    let extract = |flags: &str| {
+        let received = Headers::from_iter([("traceparent", PARENT.replace("-01", flags))]);
+        allocation_counter::measure(|| drop(carrier::extract_with(&TraceContextPropagator::new(), &received)))
+            .bytes_total
+    };
+    assert!(extract("-01") < extract("-03"), "the random flag is to be remembered");
+}
+
+#[test]
 fn the_random_flag_goes_on_whatever_the_sampler_does() {
     for (sampler, sampled) in [(Sampler::AlwaysOn, 1), (Sampler::AlwaysOff, 0)] {
         let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
