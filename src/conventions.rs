@@ -64,6 +64,10 @@ pub(crate) const NACK: &str = "nack";
 #[cfg(feature = "lapin-4")]
 pub(crate) const RETURNED: &str = "returned";
 
+/// The `error.type` of an `XADD` that Redis did not do.
+#[cfg(feature = "redis-1")]
+pub(crate) const NOT_ADDED: &str = "not_added";
+
 /// The event for headers that are of no use, and what is wrong with them.
 pub(crate) const CONTEXT_REJECTED: &str = "ctxhop.context_rejected";
 pub(crate) const REASON: &str = "ctxhop.reason";

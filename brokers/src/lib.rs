@@ -7,6 +7,7 @@ mod process;
 pub mod kafka;
 pub mod nats;
 pub mod rabbitmq;
+pub mod redis;
 pub mod rig;
 
 pub use process::free_port;
@@ -22,3 +23,7 @@ pub mod lapin_4 {}
 #[doc = include_str!("../../src/clients/rdkafka_0_39.md")]
 #[cfg(doctest)]
 pub mod rdkafka_0_39 {}
+
+#[doc = include_str!("../../src/clients/redis_1.md")]
+#[cfg(doctest)]
+pub mod redis_1 {}

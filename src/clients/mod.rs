@@ -9,6 +9,7 @@
 //! | `lapin-4` | RabbitMQ and what else speaks AMQP 0.9.1 | [`lapin`](https://docs.rs/lapin/4) 4.12 | 1.88 |
 //! | `rdkafka-0_39` | Kafka | [`rdkafka`](https://docs.rs/rdkafka/0.39) 0.39 | 1.74, and a C compiler |
 //! | `async-nats-0_51` | NATS, with JetStream | [`async-nats`](https://docs.rs/async-nats/0.51) 0.51 | 1.89 |
+//! | `redis-1` | Redis streams | [`redis`](https://docs.rs/redis/1) 1 | 1.85, from 1.3 on 1.88 |
 
 #[cfg(feature = "async-nats-0_51")]
 #[cfg_attr(docsrs, doc(cfg(feature = "async-nats-0_51")))]
@@ -19,3 +20,6 @@ pub mod lapin_4;
 #[cfg(feature = "rdkafka-0_39")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rdkafka-0_39")))]
 pub mod rdkafka_0_39;
+#[cfg(feature = "redis-1")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis-1")))]
+pub mod redis_1;

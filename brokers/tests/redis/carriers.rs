@@ -1,0 +1,145 @@
+//! The contract, a row for each type; and replies of servers that are not here.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use ctxhop::{
+    carrier::Carrier,
+    clients::redis_1::{Entry, Group},
+    messaging::Delivered,
+    testing::CarrierContract,
+};
+use futures::{StreamExt, executor::block_on};
+use redis::{Arg, Cmd, Pipeline, RedisFuture, Value, aio::ConnectionLike, streams::StreamId};
+
+fn bulk(text: &str) -> Value {
+    Value::BulkString(text.as_bytes().to_vec())
+}
+
+#[test]
+fn fields_of_bytes() {
+    let put = |fields: &mut Vec<_>, key: &str, value: &[u8]| fields.push((key.to_owned(), value.to_vec()));
+    CarrierContract::new(Vec::<(String, Vec<u8>)>::new)
+        .repeats(|fields, key, value| put(fields, key, value.as_bytes()))
+        .not_text(|fields, key| put(fields, key, b"\xc3\x28"))
+        .check();
+}
+
+#[test]
+fn stream_id() {
+    CarrierContract::reading(|fields| StreamId {
+        map: fields.iter().map(|(name, value)| ((*name).to_owned(), bulk(value))).collect(),
+        ..StreamId::default()
+    })
+    .unordered()
+    .check();
+}
+
+#[test]
+fn values_that_are_not_bulk_strings() {
+    let map = [("simple", Value::SimpleString("a".into())), ("nothing", Value::Nil), ("number", Value::Int(7))];
+    let entry = StreamId { map: map.map(|(name, value)| (name.to_owned(), value)).into(), ..StreamId::default() };
+    assert_eq!(entry.get_all("simple").collect::<Vec<_>>(), ["a"]);
+    for name in ["nothing", "number"] {
+        assert_eq!(entry.get_all(name).collect::<Vec<_>>(), [ctxhop::carrier::NOT_TEXT]);
+    }
+    assert!(!{ entry }.set("traceparent", "1".into()), "it is only to be read");
+}
+
+/// Gives these replies, and keeps where each claim starts.
+#[derive(Clone, Default)]
+struct Replies(VecDeque<Value>, Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl<const N: usize> From<[Value; N]> for Replies {
+    fn from(replies: [Value; N]) -> Self {
+        Self(replies.into(), Arc::default())
+    }
+}
+
+impl ConnectionLike for Replies {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        let mut arguments = cmd.args_iter();
+        if arguments.next() == Some(Arg::Simple(b"XAUTOCLAIM"))
+            && let Some(Arg::Simple(start)) = arguments.nth(4)
+        {
+            self.1.lock().unwrap().push(start.to_vec());
+        }
+        let reply = self.0.pop_front().expect("a reply for each command");
+        Box::pin(async { Ok(reply) })
+    }
+
+    fn req_packed_commands<'a>(&'a mut self, _: &'a Pipeline, _: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+        let replies = self.0.drain(..count).collect();
+        Box::pin(async { Ok(replies) })
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
+
+fn entry(id: &str, fields: &[(&str, &str)]) -> Value {
+    let fields = fields.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]).collect();
+    Value::Array(vec![bulk(id), Value::Array(fields)])
+}
+
+/// The entries that come of these replies, till there are none left.
+fn entries<const N: usize>(replies: [Value; N], entries: usize) -> Vec<Entry<Replies>> {
+    entries_by(replies.into(), entries)
+}
+
+fn entries_by(reading: Replies, entries: usize) -> Vec<Entry<Replies>> {
+    let group = Group::new("orders", "billing").claim_after(Duration::from_secs(600));
+    let entries = group.entries("worker-1", reading, Replies::default()).take(entries);
+    block_on(entries.map(Result::unwrap).collect())
+}
+
+fn nothing_claimed() -> Value {
+    Value::Array(vec![bulk("0-0"), Value::Array(vec![]), Value::Array(vec![])])
+}
+
+#[test]
+fn an_entry() {
+    CarrierContract::reading(|fields| {
+        let stream = Value::Array(vec![bulk("orders"), Value::Array(vec![entry("1-0", fields)])]);
+        entries([nothing_claimed(), Value::Array(vec![stream])], 1).remove(0)
+    })
+    .check();
+}
+
+/// The newer protocol has a map of streams.
+#[test]
+fn an_entry_by_resp3() {
+    let streams = Value::Map(vec![(bulk("orders"), Value::Array(vec![entry("1-0", &[("body", "1")])]))]);
+    let mut entries = entries([nothing_claimed(), Value::Nil, streams], 1);
+    let message = entries[0].message();
+    assert_eq!((message.id.as_str(), message.get("body"), message.delivered_count), ("1-0", Some(1), Some(1)));
+    assert_eq!(
+        format!("{:?}", entries[0]),
+        r#"Entry { stream: "orders", group: "billing", id: "1-0", delivery_count: 1, .. }"#
+    );
+}
+
+/// Redis 6.2 gives nothing for an entry that was deleted, and does not list it. A sweep goes on where it has ended.
+#[test]
+fn a_claim_with_gaps_and_in_parts() {
+    let pending =
+        |id, count| Value::Array(vec![Value::Array(vec![bulk(id), bulk("w"), Value::Int(9), Value::Int(count)])]);
+    let claimed = |cursor, entries| Value::Array(vec![bulk(cursor), Value::Array(entries)]);
+    let replies = Replies::from([
+        claimed("3-0", vec![Value::Nil, entry("1-0", &[("a", "1")]), entry("2-0", &[("a", "2")])]),
+        pending("1-0", 3),
+        // Settled in between.
+        Value::Array(vec![]),
+        claimed("0-0", vec![Value::Array(vec![bulk("3-0"), Value::Nil]), entry("4-0", &[("a", "4")])]),
+        pending("4-0", 2),
+    ]);
+    let starts = replies.1.clone();
+    let mut entries = entries_by(replies, 3);
+    let entries: Vec<_> = entries.iter_mut().map(|entry| (entry.message().id, entry.delivery_count())).collect();
+    assert_eq!(entries, [("1-0".into(), Some(3)), ("2-0".into(), Some(2)), ("4-0".into(), Some(2))]);
+    assert_eq!(*starts.lock().unwrap(), [b"0-0", b"3-0"]);
+}
