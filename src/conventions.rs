@@ -68,6 +68,18 @@ pub(crate) const RETURNED: &str = "returned";
 #[cfg(feature = "redis-1")]
 pub(crate) const NOT_ADDED: &str = "not_added";
 
+/// What MQTT tells of a message: its quality of service, that it was retained, that it may have been delivered before.
+#[cfg(feature = "rumqttc-0_25")]
+pub(crate) const MQTT_QOS: &str = "ctxhop.mqtt.qos";
+#[cfg(feature = "rumqttc-0_25")]
+pub(crate) const MQTT_RETAINED: &str = "ctxhop.mqtt.retained";
+#[cfg(feature = "rumqttc-0_25")]
+pub(crate) const MQTT_DUPLICATE: &str = "ctxhop.mqtt.duplicate";
+
+/// What is wrong with a payload that begins like an envelope.
+#[cfg(feature = "rumqttc-0_25")]
+pub(crate) const ENVELOPE_FLAW: &str = "ctxhop.envelope_flaw";
+
 /// The event for headers that are of no use, and what is wrong with them.
 pub(crate) const CONTEXT_REJECTED: &str = "ctxhop.context_rejected";
 pub(crate) const REASON: &str = "ctxhop.reason";

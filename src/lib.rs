@@ -12,8 +12,23 @@ mod trust;
 
 pub mod carrier;
 pub mod channel;
-#[cfg(any(feature = "async-nats-0_51", feature = "lapin-4", feature = "rdkafka-0_39"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "async-nats-0_51", feature = "lapin-4", feature = "rdkafka-0_39"))))]
+#[cfg(any(
+    feature = "async-nats-0_51",
+    feature = "lapin-4",
+    feature = "rdkafka-0_39",
+    feature = "redis-1",
+    feature = "rumqttc-0_25"
+))]
+#[cfg_attr(
+    docsrs,
+    doc(cfg(any(
+        feature = "async-nats-0_51",
+        feature = "lapin-4",
+        feature = "rdkafka-0_39",
+        feature = "redis-1",
+        feature = "rumqttc-0_25"
+    )))
+)]
 pub mod clients;
 pub mod docs;
 #[cfg(feature = "doctor")]

@@ -5,6 +5,7 @@
 mod process;
 
 pub mod kafka;
+pub mod mosquitto;
 pub mod nats;
 pub mod rabbitmq;
 pub mod redis;
@@ -27,3 +28,7 @@ pub mod rdkafka_0_39 {}
 #[doc = include_str!("../../src/clients/redis_1.md")]
 #[cfg(doctest)]
 pub mod redis_1 {}
+
+#[doc = include_str!("../../src/clients/rumqttc_0_25.md")]
+#[cfg(doctest)]
+pub mod rumqttc_0_25 {}

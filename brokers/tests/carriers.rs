@@ -3,6 +3,7 @@
 use async_nats::{HeaderMap, HeaderName, HeaderValue, jetstream};
 use ctxhop::{
     carrier::Carrier,
+    clients::rumqttc_0_25::Opened,
     testing::{CarrierContract, carrier_contract},
 };
 use lapin::{
@@ -14,6 +15,10 @@ use rdkafka::{
     Timestamp,
     message::{Header, OwnedHeaders, OwnedMessage},
     producer::{BaseRecord, FutureRecord},
+};
+use rumqttc::v5::mqttbytes::{
+    QoS,
+    v5::{Publish, PublishProperties},
 };
 use std::mem;
 
@@ -250,6 +255,32 @@ fn nats_refuses_what_would_panic() {
     }
     assert!(!message.set("traceparent", "1\r\nevil: 2".into()));
     assert_eq!(message.keys().collect::<Vec<_>>(), [""]);
+}
+
+// MQTT.
+
+fn append_user_property(properties: &mut PublishProperties, key: &str, value: &str) {
+    properties.user_properties.push((key.to_owned(), value.to_owned()));
+}
+
+#[test]
+fn mqtt_properties() {
+    CarrierContract::new(PublishProperties::default).repeats(append_user_property).check();
+}
+
+#[test]
+fn mqtt_publish() {
+    let make = || Publish::new("orders", QoS::AtLeastOnce, "two apples", None);
+    let append = |publish: &mut Publish, key: &str, value: &str| {
+        append_user_property(publish.properties.get_or_insert_default(), key, value);
+    };
+    CarrierContract::new(make).repeats(append).check();
+}
+
+#[test]
+fn mqtt_opened() {
+    let make = || Opened::from(rumqttc::Publish::new("orders", rumqttc::QoS::AtLeastOnce, "two apples"));
+    CarrierContract::new(make).repeats(|opened, key, value| opened.headers.append(key.to_owned(), value)).check();
 }
 
 #[test]

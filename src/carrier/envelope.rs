@@ -238,11 +238,7 @@ impl<B> fmt::Debug for OpenError<B> {
 
 impl<B> fmt::Display for OpenError<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.flaw {
-            Flaw::Truncated => write!(f, "the envelope ends before its headers do"),
-            Flaw::Version(version) => write!(f, "the envelope is of version {version}, not {VERSION}"),
-            Flaw::Malformed => write!(f, "the envelope's headers are malformed"),
-        }
+        self.flaw.fmt(f)
     }
 }
 
@@ -258,4 +254,14 @@ pub enum Flaw {
     Version(u8),
     /// A header is longer than all headers together, or is not UTF-8.
     Malformed,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("the envelope ends before its headers do"),
+            Self::Version(version) => write!(f, "the envelope is of version {version}, not {VERSION}"),
+            Self::Malformed => f.write_str("the envelope's headers are malformed"),
+        }
+    }
 }

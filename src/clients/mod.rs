@@ -10,6 +10,7 @@
 //! | `rdkafka-0_39` | Kafka | [`rdkafka`](https://docs.rs/rdkafka/0.39) 0.39 | 1.74, and a C compiler |
 //! | `async-nats-0_51` | NATS, with JetStream | [`async-nats`](https://docs.rs/async-nats/0.51) 0.51 | 1.89 |
 //! | `redis-1` | Redis streams | [`redis`](https://docs.rs/redis/1) 1 | 1.85, from 1.3 on 1.88 |
+//! | `rumqttc-0_25` | MQTT 5, and MQTT 3.1.1 by an envelope | [`rumqttc`](https://docs.rs/rumqttc/0.25) 0.25.1 | 1.64 |
 
 #[cfg(feature = "async-nats-0_51")]
 #[cfg_attr(docsrs, doc(cfg(feature = "async-nats-0_51")))]
@@ -23,3 +24,6 @@ pub mod rdkafka_0_39;
 #[cfg(feature = "redis-1")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis-1")))]
 pub mod redis_1;
+#[cfg(feature = "rumqttc-0_25")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rumqttc-0_25")))]
+pub mod rumqttc_0_25;

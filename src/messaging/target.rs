@@ -27,6 +27,8 @@ pub(super) struct Target {
     name: Option<StringValue>,
     /// What operations are called, if not after their type.
     operation_name: Option<&'static str>,
+    /// The message may be old: `Auto` means `Link`.
+    links_by_default: bool,
 }
 
 #[derive(Clone)]
@@ -52,16 +54,21 @@ impl Target {
             baggage: BaggagePolicy::default(),
             wordings: Wordings::default(),
         };
-        Self { shared: Arc::new(shared), name: None, operation_name: None }
+        Self { shared: Arc::new(shared), name: None, operation_name: None, links_by_default: false }
     }
 
     pub(super) fn at(&self, name: StringValue) -> Self {
         let name = Some(name).filter(|name| *name != self.shared.facts.name);
-        Self { shared: self.shared.clone(), name, operation_name: self.operation_name }
+        Self { name, ..self.clone() }
     }
 
     pub(super) fn with_operation_name(&self, name: Option<&'static str>) -> Self {
         Self { operation_name: name, ..self.clone() }
+    }
+
+    #[cfg(feature = "rumqttc-0_25")]
+    pub(super) fn linking_by_default(self) -> Self {
+        Self { links_by_default: true, ..self }
     }
 
     pub(super) fn with(mut self, change: impl FnOnce(&mut Shared)) -> Self {
@@ -152,7 +159,11 @@ impl Target {
         }
         let Shared { relation, trust, baggage, .. } = &*self.shared;
         let (said, rejected) = self.read(message);
-        (Origin::new(ambient, baggage.apply(said), *relation, *trust), rejected)
+        let relation = match relation {
+            Relation::Auto if self.links_by_default => Relation::Link,
+            other => *other,
+        };
+        (Origin::new(ambient, baggage.apply(said), relation, *trust), rejected)
     }
 }
 

@@ -171,6 +171,12 @@ impl Destination {
         self.with(|shared| shared.relation = relation)
     }
 
+    /// For a message that may be old: [`Relation::Auto`] means [`Relation::Link`].
+    #[cfg(feature = "rumqttc-0_25")]
+    pub(crate) fn linking_by_default(self) -> Self {
+        Self { target: self.target.linking_by_default() }
+    }
+
     /// How far the senders are trusted.
     #[must_use]
     pub fn trust(self, trust: Trust) -> Self {
