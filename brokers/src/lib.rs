@@ -5,6 +5,7 @@
 mod process;
 
 pub mod kafka;
+pub mod load;
 pub mod mosquitto;
 pub mod nats;
 pub mod rabbitmq;
