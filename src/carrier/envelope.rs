@@ -16,8 +16,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Receivers have to know of envelopes: others see the frame as part of the body. Senders need not: a message without an
-//! envelope opens as all body.
+//! A message without an envelope opens as all body. A receiver that knows nothing of envelopes sees the frame as part of the body. So
+//! let all receivers open envelopes first, and senders seal afterwards.
+//!
+//! A message that begins like an envelope and goes on in another way is an [`OpenError`], which gives the message back: take it for a
+//! plain one, or refuse it. To seal a payload of bytes that you do not know makes sure that its receiver does not open the payload
+//! itself.
 //!
 //! # The frame
 //!
@@ -28,6 +32,8 @@
 //! | 2 | the length of the headers that follow |
 //! | 2, n, 2, m | for each header: the length of its name, the name, the length of its value, the value |
 //! | the rest | the payload, untouched |
+//!
+//! The repository has the format on a page for other languages, with test vectors: `docs/envelope.md`.
 //!
 //! Lengths are unsigned and big-endian, names and values are UTF-8. A payload may be anything, even a sealed message:
 //! [`open`] opens the outermost envelope only. The frame has room for any text, so an opened header may contain line breaks

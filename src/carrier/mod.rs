@@ -27,6 +27,7 @@
 //! | [`Command`](std::process::Command), [`Environment`] | a child process, and this one |
 //! | `http::HeaderMap` (feature `http`) | HTTP |
 //! | [`envelope`], with [`Headers`] | protocols without headers: MQTT 3.1.1, plain bytes |
+//! | `serde_json::Map<String, Value>` (feature `serde_json`) | bodies of JSON whose framing cannot change |
 //!
 //! An exclusive reference to a carrier is a carrier, too. A shared reference is none, so that nobody injects into a message
 //! that cannot be written to. [`ReadOnly`] lends a carrier to an adaptor that takes one by value. Implement [`Carrier`] for
@@ -52,6 +53,8 @@ mod headers;
 #[cfg(feature = "http")]
 mod http;
 mod inject;
+#[cfg(feature = "serde_json")]
+mod json;
 mod limited;
 mod map;
 mod option;

@@ -14,6 +14,7 @@ use ctxhop::{
     queue::{self, Message},
     testing::{CarrierContract, carrier_contract},
 };
+use serde_json::{Map, json};
 
 // The contract, a row for each carrier.
 
@@ -43,6 +44,19 @@ fn b_tree_map() {
 fn other_case(key: &str, taken: impl Fn(&str) -> bool) -> String {
     let names = (0..key.len()).map(|end| key[..end].to_lowercase() + &key[end..].to_uppercase());
     [key.to_owned()].into_iter().chain(names).find(|name| !taken(name)).expect("a case is free")
+}
+
+#[test]
+fn json() {
+    let other_than_text = [json!(null), json!(true), json!(7), json!(["00"]), json!({"traceparent": "00"})];
+    let mut contract = CarrierContract::new(Map::new).unordered().repeats(|map, key, value| {
+        map.insert(other_case(key, |name| map.contains_key(name)), value.into());
+    });
+    for value in other_than_text {
+        contract = contract
+            .not_text(move |map, key| _ = map.insert(other_case(key, |name| map.contains_key(name)), value.clone()));
+    }
+    contract.check();
 }
 
 #[test]

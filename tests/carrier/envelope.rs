@@ -5,6 +5,7 @@ use ctxhop::carrier::{
     envelope::{self, Flaw, OpenError},
 };
 use proptest::{collection::vec, prelude::*};
+use serde::Deserialize;
 
 const MAGIC: &[u8] = b"\xf5ctxhop";
 
@@ -14,6 +15,67 @@ fn the_frame_is_as_documented() {
     let message = envelope::seal(&headers, b"body").unwrap();
     assert_eq!(message, b"\xf5ctxhop\x01\x00\x0b\x00\x01a\x00\x02bc\x00\x00\x00\x00body");
     assert_eq!(open(&message), Ok((headers, &b"body"[..])));
+}
+
+/// What `docs/envelope.md` promises to implementations in other languages.
+#[derive(Deserialize)]
+struct Vector {
+    name: String,
+    message: String,
+    flaw: Option<String>,
+    headers: Option<Headers>,
+    payload: Option<String>,
+}
+
+#[test]
+fn the_test_vectors_hold() {
+    let vectors: Vec<Vector> = serde_json::from_str(include_str!("../../docs/envelope-vectors.json")).unwrap();
+    let mut kinds = [0; 4];
+    for Vector { name, message, flaw, headers, payload } in vectors {
+        let message = bytes(&message);
+        match (open(&message), flaw) {
+            (Ok((opened, body)), None) => {
+                let (headers, payload) = (headers.expect("headers"), bytes(&payload.expect("a payload")));
+                assert_eq!((&opened, body), (&headers, &*payload), "{name}");
+                if message.starts_with(MAGIC) {
+                    assert_eq!(envelope::seal(&headers, &payload).unwrap(), message, "{name}");
+                    kinds[0] += 1;
+                }
+            }
+            (Err(error), Some(flaw)) => {
+                let (kind, said) = match error.flaw() {
+                    Flaw::Truncated => (1, "truncated"),
+                    Flaw::Version(_) => (2, "version"),
+                    _ => (3, "malformed"),
+                };
+                assert_eq!((said, error.into_message()), (&*flaw, &*message), "{name}");
+                kinds[kind] += 1;
+            }
+            (opened, flaw) => panic!("{name}: {opened:?}, and not {flaw:?}"),
+        }
+    }
+    assert!(kinds.iter().all(|count| *count > 1), "{kinds:?}");
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digit = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("two hexadecimal digits");
+    (0..hex.len()).step_by(2).map(digit).collect()
+}
+
+/// The length is the headers' alone.
+#[test]
+fn a_payload_may_be_of_any_size() {
+    let headers = Headers::from_iter([("k", "v")]);
+    for size in [0, 256 << 20] {
+        let mut message = envelope::open_ended(&headers).unwrap();
+        message.resize(message.len() + size, 7);
+        let at = message.as_ptr();
+        let (opened, payload) = envelope::open(message).unwrap();
+        assert_eq!((opened, payload.len(), payload.start()), (headers.clone(), size, 16));
+        assert!(payload.last().is_none_or(|last| *last == 7));
+        let message = payload.into_message();
+        assert_eq!(message.as_ptr(), at, "nothing is copied");
+    }
 }
 
 #[test]

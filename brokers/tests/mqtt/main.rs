@@ -3,6 +3,7 @@
 mod session;
 mod settling;
 mod topics;
+mod version_3;
 
 use std::time::Duration;
 
