@@ -55,7 +55,6 @@ pub(crate) const LINK: &str = "ctxhop.link";
 pub(crate) const PREVIOUS_ATTEMPT: &str = "previous attempt";
 
 /// How long a message was in an in-memory queue and in hand before it was processed, in seconds.
-#[cfg(feature = "queue")]
 pub(crate) const TIME_IN_QUEUE: &str = "ctxhop.time_in_queue";
 
 /// The `error.type` of a publish that RabbitMQ did not take, and of one that it could route nowhere.

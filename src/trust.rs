@@ -73,7 +73,12 @@ impl BaggagePolicy {
     }
 
     /// The context with the baggage that may pass.
+    #[inline]
     pub(crate) fn apply(&self, cx: Context) -> Context {
+        if *self == Self::Keep { cx } else { self.cut(cx) }
+    }
+
+    fn cut(&self, cx: Context) -> Context {
         match self {
             Self::Keep => cx,
             _ if cx.baggage().is_empty() => cx,

@@ -41,10 +41,10 @@ impl<C: Carrier> Extractor for Bounded<'_, C> {
         let mut values = self.carrier.get_all(key);
         let first = values.next()?;
         if header == Some(Header::Tracestate) && values.next().is_some() {
-            return self.tracestate.get_or_init(|| Some(self.values(key, header)?.join(","))).as_deref();
+            return self.tracestate.get_or_init(|| Some(self.get_all(key)?.join(","))).as_deref();
         }
         if first == NOT_TEXT {
-            return self.values(key, header)?.first().copied();
+            return self.get_all(key)?.first().copied();
         }
         if header == Some(Header::Traceparent) {
             self.traceparent_seen.set(true);
@@ -84,6 +84,7 @@ impl<'a, C: Carrier> Bounded<'a, C> {
 
     /// All values of a key, or none: part of a list may say something else than the whole, and the first of several
     /// ids is not the right one.
+    #[inline(always)]
     fn values(&self, key: &str, header: Option<Header>) -> Option<Vec<&'a str>> {
         let mut rest = self.carrier.get_all(key);
         let first = rest.next()?;
@@ -157,9 +158,9 @@ impl<'a, C: Carrier> Bounded<'a, C> {
         self.seen.get()
     }
 
-    pub(super) fn verdict(self, context: &Context) -> Option<(Box<str>, Reason)> {
-        if let Some(key) = self.too_long.into_inner() {
-            Some((key, Reason::TooLong))
+    pub(super) fn verdict(&self, context: &Context) -> Option<(Box<str>, Reason)> {
+        if let Some(key) = self.too_long.get() {
+            Some((key.clone(), Reason::TooLong))
         } else if self.traceparent_seen.get() && !context.span().span_context().is_valid() {
             Some((TRACEPARENT.into(), Reason::Malformed))
         } else if self.baggage_seen.get() && context.baggage().is_empty() {

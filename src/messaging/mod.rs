@@ -74,6 +74,7 @@ mod classify;
 mod delivered;
 mod destination;
 mod each;
+mod lasting;
 mod metrics;
 mod operation;
 mod outcome;

@@ -37,27 +37,32 @@ pub(super) struct Origin {
 impl Origin {
     /// `message` is what the message says, without what the policies refuse.
     pub(super) fn new(ambient: Context, message: Context, relation: Relation, trust: Trust) -> Self {
-        let creation = valid(&message);
-        let current = valid(&ambient);
+        let has_current = ambient.span().span_context().is_valid();
         let suppressed = ambient.is_telemetry_suppressed();
-        let by_message = creation.is_some()
-            && trust == Trust::Continue
-            && match relation {
-                Relation::Auto => current.is_none(),
-                Relation::Parent => true,
-                Relation::Link => false,
-            };
+        let mut links = Vec::new();
+        let mut by_message = false;
+        if let Some(creation) = valid(&message) {
+            by_message = trust == Trust::Continue
+                && match relation {
+                    Relation::Auto => !has_current,
+                    Relation::Parent => true,
+                    Relation::Link => false,
+                };
+            let current = if by_message && has_current { valid(&ambient) } else { None };
+            links = Vec::with_capacity(1 + usize::from(current.is_some()));
+            links.push(Link::with_context(creation));
+            links.extend(current.map(Link::with_context));
+        }
         let base = if by_message {
             message
-        } else if current.is_some() {
+        } else if has_current {
             with_baggage_of(ambient, &message)
         } else {
             with_baggage_of(Context::new(), &message)
         };
         // Else a message would bring telemetry back where it is switched off, to the exporter's own transport for one.
         let base = if suppressed { base.with_telemetry_suppressed() } else { base };
-        let links = creation.into_iter().chain(current.filter(|_| by_message)).map(Link::with_context);
-        Self { base, links: links.collect() }
+        Self { base, links }
     }
 
     /// Of no message, or of many: of many none is the parent, and none brings its baggage.

@@ -1,5 +1,4 @@
 use std::{
-    borrow::Cow,
     fmt, mem,
     time::{Duration, Instant, SystemTime},
 };
@@ -9,12 +8,18 @@ use opentelemetry::{
     trace::{Link, SpanContext, SpanRef, Status, TraceContextExt},
 };
 
-use super::{Failure, action::Action, relation::valid, target::Target, telemetry};
+use super::{
+    Failure,
+    action::Action,
+    relation::valid,
+    target::{Target, Worded},
+    wording::Wording,
+};
 use crate::{
     carrier::{Carrier, Rejected},
     conventions::{
-        CANCELLED, CONTEXT_REJECTED, ERROR_TYPE, MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_DESTINATION_PARTITION_ID,
-        PANIC, REASON,
+        CANCELLED, CONTEXT_REJECTED, ERROR_TYPE, MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_DESTINATION_NAME,
+        MESSAGING_DESTINATION_PARTITION_ID, PANIC, REASON, TIME_IN_QUEUE,
     },
 };
 
@@ -29,13 +34,15 @@ pub(super) struct Start {
     /// How many messages it is on, if it is a batch.
     pub(super) batch: Option<u64>,
     pub(super) delivery_count: Option<u64>,
+    /// Since when the message has been in the queue, if it is one of ours.
+    pub(super) queued: Option<Instant>,
     /// When it began, if not now.
     pub(super) since: Option<SystemTime>,
 }
 
 impl Start {
     pub(super) const fn new(action: Action, base: Context, links: Vec<Link>) -> Self {
-        Self { action, creates: false, base, links, batch: None, delivery_count: None, since: None }
+        Self { action, creates: false, base, links, batch: None, delivery_count: None, queued: None, since: None }
     }
 }
 
@@ -62,6 +69,7 @@ pub(super) struct Open {
     /// Keys that the span has from its start, beside those of the wording.
     batch: bool,
     delivery_count: bool,
+    queued: bool,
     /// What the span gets at its end: at once, and each key once.
     said: Vec<KeyValue>,
 }
@@ -69,27 +77,32 @@ pub(super) struct Open {
 impl Open {
     /// Starts it, now.
     pub(super) fn start(target: &Target, start: Start) -> Self {
-        let Start { action, creates, base, links, batch, delivery_count, since } = start;
+        let Start { action, creates, base, links, batch, delivery_count, queued, since } = start;
         let tracer = target.telemetry().tracer();
-        let started = Started::new(since, !tracer.is_silent());
+        let started = Started::new(since, tracer.records());
         let wording = target.wording(action);
         // Samplers see all that is there from the start.
         let attributes = || {
-            // With room for the two, and for some that are said at the end.
+            // With room for the three, and for some that are said at the end.
             let mut attributes = target.span_attributes(&wording, 4);
             attributes.extend(batch.map(|count| KeyValue::new(MESSAGING_BATCH_MESSAGE_COUNT, integer(count))));
             let key = || target.facts().delivery_count.clone();
             attributes.extend(delivery_count.map(|count| KeyValue::new(key(), integer(count))));
+            attributes.extend(queued.map(|since| {
+                // By the moment that is known already, because a look at the clock takes longer than all else here.
+                let time = started.clock.saturating_duration_since(since);
+                KeyValue::new(TIME_IN_QUEUE, time.as_secs_f64())
+            }));
             attributes
         };
         let measured = !base.is_telemetry_suppressed();
         let (name, kind) = (wording.span_name.clone(), action.kind(creates));
-        let telemetry::Started { context, own_span, recording } =
-            tracer.start(name, kind, started.time, base, links, attributes);
+        let span = tracer.start(name, kind, started.time, &base, links, attributes);
+        let (own_span, recording) = span.as_ref().map_or((false, false), |span| (true, span.recording));
         Self {
             target: target.clone(),
             action,
-            context,
+            context: span.map_or(base, |span| span.context),
             live: true,
             own_span,
             recording,
@@ -102,6 +115,7 @@ impl Open {
             started,
             batch: batch.is_some(),
             delivery_count: delivery_count.is_some(),
+            queued: queued.is_some(),
             said: Vec::new(),
         }
     }
@@ -124,6 +138,7 @@ impl Open {
             started: Started::new(None, false),
             batch: false,
             delivery_count: false,
+            queued: false,
             said: Vec::new(),
         }
     }
@@ -150,19 +165,34 @@ impl Open {
     /// Has the span say this at its end, if it records. The last of several values of a key counts.
     pub(super) fn say(&mut self, attribute: impl FnOnce() -> KeyValue) {
         if self.recording {
-            self.said.push(attribute());
+            self.push(attribute());
         }
     }
 
+    #[inline]
+    fn push(&mut self, attribute: KeyValue) {
+        if self.said.capacity() == 0 {
+            // To grow from nothing takes longer.
+            self.said = Vec::with_capacity(4);
+        }
+        self.said.push(attribute);
+    }
+
     pub(super) fn say_all(&mut self, attributes: impl IntoIterator<Item = KeyValue>) {
-        if self.recording {
+        if !self.recording {
+            return;
+        }
+        if self.said.is_empty() {
+            // With as much room as there are, in one step.
+            self.said = attributes.into_iter().collect();
+        } else {
             self.said.extend(attributes);
         }
     }
 
     pub(super) fn delivery_count(&mut self, count: u64) {
         if self.recording {
-            self.said.push(KeyValue::new(self.target.facts().delivery_count.clone(), integer(count)));
+            self.push(KeyValue::new(self.target.facts().delivery_count.clone(), integer(count)));
         }
     }
 
@@ -202,24 +232,25 @@ impl Open {
         if !mem::replace(&mut self.live, false) {
             return;
         }
-        let duration = self.started.elapsed();
+        let duration = self.started.clock.elapsed();
+        let wording = self.target.wording(self.action);
         if self.recording {
             let span = context.span();
-            self.tell(&span, failure.as_ref());
+            let said = mem::take(&mut self.said);
+            self.tell(&span, said, &wording, failure.as_ref());
             let end = self.started.time.and_then(|time| time.checked_add(duration));
             span.end_with_timestamp(end.unwrap_or_else(SystemTime::now));
         }
         drop(context);
         if self.measured && self.attempted {
-            self.measure(duration, failure);
+            self.measure(duration, &wording, failure);
         }
     }
 
-    fn tell(&mut self, span: &SpanRef<'_>, failure: Option<&Failure>) {
-        let mut said = mem::take(&mut self.said);
+    fn tell(&self, span: &SpanRef<'_>, mut said: Vec<KeyValue>, wording: &Wording, failure: Option<&Failure>) {
         said.extend(failure.map(|failure| KeyValue::new(ERROR_TYPE, failure.error_type.clone())));
         for at in (0..said.len()).rev() {
-            if self.is_said(&said[at].key) || said[at + 1..].iter().any(|later| later.key == said[at].key) {
+            if self.is_said(wording, &said[at].key) || said[at + 1..].iter().any(|later| later.key == said[at].key) {
                 said.remove(at);
             }
         }
@@ -232,20 +263,21 @@ impl Open {
     }
 
     /// Whether the span has the key since its start.
-    fn is_said(&self, key: &Key) -> bool {
+    fn is_said(&self, wording: &Wording, key: &Key) -> bool {
         self.batch && key.as_str() == MESSAGING_BATCH_MESSAGE_COUNT
             || self.delivery_count && *key == self.target.facts().delivery_count
-            || self.target.says(self.action, key)
+            || self.queued && key.as_str() == TIME_IN_QUEUE
+            || key.as_str() == MESSAGING_DESTINATION_NAME
+            || wording.span.iter().any(|said| said.key() == key.as_str())
     }
 
-    fn measure(&self, duration: Duration, failure: Option<Failure>) {
-        let wording = self.target.wording(self.action);
+    fn measure(&self, duration: Duration, wording: &Worded<'_>, failure: Option<Failure>) {
         let metrics = self.target.telemetry().metrics();
         let messages = if self.counted { 0 } else { self.messages };
         if self.partition.is_none() && failure.is_none() {
-            return match &wording {
-                Cow::Borrowed(kept) => kept.series.record(metrics, self.action, duration, messages, &kept.metrics),
-                Cow::Owned(wording) => metrics.record(self.action, duration, messages, &wording.metrics),
+            return match wording {
+                Worded::Kept(kept) => kept.series.record(metrics, self.action, duration, messages, &kept.metrics),
+                Worded::Made(wording) => metrics.record(self.action, duration, messages, &wording.metrics),
             };
         }
         let (operation_type, common) = wording.metrics.split_last().expect("the operation's type is always there");
@@ -286,24 +318,18 @@ pub(super) fn integer(value: u64) -> i64 {
 
 /// When an operation began.
 struct Started {
-    /// `None` if nobody was expected to ask: the tracer makes no spans.
+    /// `None` if nobody was expected to ask: the last span did not record.
     time: Option<SystemTime>,
-    /// From `time` to `clock`. The clock tells the rest, because the system's time may jump.
-    before: Duration,
+    /// The same moment. It tells how long it is since then, because the system's time may jump.
     clock: Instant,
 }
 
 impl Started {
     /// Now, if not at another time. It asks each clock once at most, because asking is not free.
     fn new(since: Option<SystemTime>, is_told: bool) -> Self {
-        let clock = Instant::now();
-        match since {
-            None => Self { time: is_told.then(SystemTime::now), before: Duration::ZERO, clock },
-            Some(time) => Self { time: since, before: time.elapsed().unwrap_or_default(), clock },
-        }
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.before + self.clock.elapsed()
+        let now = Instant::now();
+        let Some(since) = since else { return Self { time: is_told.then(SystemTime::now), clock: now } };
+        let clock = since.elapsed().ok().and_then(|before| now.checked_sub(before));
+        Self { time: Some(since), clock: clock.unwrap_or(now) }
     }
 }

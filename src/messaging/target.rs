@@ -1,17 +1,17 @@
 use std::{
-    borrow::Cow,
     fmt,
+    ops::Deref,
     sync::{Arc, OnceLock},
 };
 
-use opentelemetry::{Context, Key, KeyValue, StringValue, trace::SpanContext};
+use opentelemetry::{Context, KeyValue, StringValue, trace::SpanContext};
 
 use super::{
     Relation,
     action::Action,
     relation::{Origin, valid},
     telemetry::Telemetry,
-    wording::{Facts, Wording},
+    wording::{Facts, Said, Wording},
 };
 use crate::{
     BaggagePolicy, Trust,
@@ -39,6 +39,24 @@ pub(super) struct Shared {
     pub(super) trust: Trust,
     pub(super) baggage: BaggagePolicy,
     wordings: Wordings,
+}
+
+/// A wording that is kept, or one that was made for a single operation.
+pub(super) enum Worded<'a> {
+    Kept(&'a Wording),
+    Made(Box<Wording>),
+}
+
+impl Deref for Worded<'_> {
+    type Target = Wording;
+
+    #[inline]
+    fn deref(&self) -> &Wording {
+        match self {
+            Self::Kept(wording) => wording,
+            Self::Made(wording) => wording,
+        }
+    }
 }
 
 /// By action: of the destination, and of one of many.
@@ -96,28 +114,25 @@ impl Target {
         self.operation_name.unwrap_or(action.name())
     }
 
-    pub(super) fn wording(&self, action: Action) -> Cow<'_, Wording> {
+    #[inline]
+    pub(super) fn wording(&self, action: Action) -> Worded<'_> {
         let one_of_many = self.name.is_some();
-        let make = || Wording::new(&self.shared.facts, action, self.name_of(action), one_of_many);
+        let make = |is_kept| Wording::new(&self.shared.facts, action, self.name_of(action), one_of_many, is_kept);
         match action.index() {
             Some(index) if self.operation_name.is_none() => {
-                Cow::Borrowed(self.shared.wordings[usize::from(one_of_many)][index].get_or_init(make))
+                Worded::Kept(self.shared.wordings[usize::from(one_of_many)][index].get_or_init(|| make(true)))
             }
-            _ => Cow::Owned(make()),
+            _ => Worded::Made(Box::new(make(false))),
         }
     }
 
     /// What a span says of the action from its start, with room for as many more attributes.
     pub(super) fn span_attributes(&self, wording: &Wording, more: usize) -> Vec<KeyValue> {
         let mut attributes = Vec::with_capacity(wording.span.len() + 1 + more);
-        attributes.extend_from_slice(&wording.span);
-        attributes.push(KeyValue::new(MESSAGING_DESTINATION_NAME, self.name().clone()));
+        attributes.extend(wording.span.iter().map(Said::attribute));
+        let own_name = self.name.as_ref().map(|name| KeyValue::new(MESSAGING_DESTINATION_NAME, name.clone()));
+        attributes.extend(own_name);
         attributes
-    }
-
-    /// Whether [`span_attributes`](Self::span_attributes) has this key.
-    pub(super) fn says(&self, action: Action, key: &Key) -> bool {
-        key.as_str() == MESSAGING_DESTINATION_NAME || self.wording(action).span.iter().any(|said| said.key == *key)
     }
 
     /// What a message says of its origin, if its sender may say anything, and what is wrong with it.

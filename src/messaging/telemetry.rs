@@ -1,15 +1,17 @@
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
 };
-use std::time::SystemTime;
 
 use opentelemetry::{
-    Context, InstrumentationScope, KeyValue,
-    global::{self, BoxedTracer},
+    Context, InstrumentationScope, KeyValue, global,
     metrics::MeterProvider,
     propagation::TextMapPropagator,
-    trace::{Link, Span, SpanBuilder, SpanKind, TraceContextExt, Tracer as _, TracerProvider},
+    trace::{self, Link, Span, SpanBuilder, SpanKind, TraceContextExt, TracerProvider},
 };
 
 use super::metrics::Metrics;
@@ -35,8 +37,7 @@ impl Telemetry {
         P::Tracer: Send + Sync + 'static,
         <P::Tracer as opentelemetry::trace::Tracer>::Span: Send + Sync + 'static,
     {
-        let tracer = BoxedTracer::new(Box::new(provider.tracer_with_scope(scope())));
-        self.tracer = OnceLock::from(Arc::new(Tracer::new(tracer)));
+        self.tracer = OnceLock::from(Arc::new(Tracer::new(provider.tracer_with_scope(scope()))));
     }
 
     pub(super) fn set_meter_provider(&mut self, provider: &dyn MeterProvider) {
@@ -80,70 +81,95 @@ impl Telemetry {
     }
 }
 
-/// A tracer, and whether it has made a span so far.
+/// A tracer, and what it made of the last span.
 pub(super) struct Tracer {
-    tracer: BoxedTracer,
+    tracer: Box<dyn AnyTracer>,
     /// The last time it made none: it is OpenTelemetry's no-op one, or its provider is shut down.
     silent: AtomicBool,
+    /// The last time it made one that records.
+    records: AtomicBool,
 }
 
-/// A span that was started, and whether it is one of its own.
+/// A span that was started, and is one of its own.
 pub(super) struct Started {
-    /// With the span, if there is one.
+    /// With the span.
     pub(super) context: Context,
-    pub(super) own_span: bool,
     pub(super) recording: bool,
 }
 
 impl Tracer {
-    const fn new(tracer: BoxedTracer) -> Self {
-        Self { tracer, silent: AtomicBool::new(false) }
+    fn new(tracer: impl AnyTracer + 'static) -> Self {
+        Self { tracer: Box::new(tracer), silent: AtomicBool::new(false), records: AtomicBool::new(true) }
     }
 
-    /// Whether it made no span the last time.
-    pub(super) fn is_silent(&self) -> bool {
-        self.silent.load(Ordering::Relaxed)
+    /// Whether its last span recorded, so that the next one is likely to.
+    pub(super) fn records(&self) -> bool {
+        self.records.load(Ordering::Relaxed)
     }
 
-    /// Starts a span in `base`. The attributes are not made for a tracer that makes no spans.
+    /// Starts a span in `base`; `None` if the tracer makes none. The attributes are not made for a tracer that makes no spans.
     ///
     /// Such a tracer is asked all the same, because it may make one after all. Then its sampler has seen no attributes and
     /// no links of this one span, but the span has them.
+    #[inline]
     pub(super) fn start(
         &self,
-        name: String,
+        name: Cow<'static, str>,
         kind: SpanKind,
         time: Option<SystemTime>,
-        base: Context,
+        base: &Context,
         links: Vec<Link>,
         attributes: impl FnOnce() -> Vec<KeyValue>,
-    ) -> Started {
-        let silent = self.is_silent();
+    ) -> Option<Started> {
         // The builder is big, and its methods move it.
-        let mut builder = SpanBuilder::from_name(name);
-        builder.span_kind = Some(kind);
-        builder.start_time = time;
-        let late = if silent {
-            Some((attributes, links))
+        let builder = SpanBuilder { name, span_kind: Some(kind), start_time: time, ..SpanBuilder::default() };
+        let silent = self.silent.load(Ordering::Relaxed);
+        let started = if silent {
+            let started = self.tracer.start(builder, base);
+            if let Some(started) = started.as_ref().filter(|started| started.recording) {
+                let span = started.context.span();
+                span.set_attributes(attributes());
+                links.into_iter().for_each(|link| span.add_link(link.span_context, link.attributes));
+            }
+            started
         } else {
-            builder.attributes = Some(attributes());
-            builder.links = Some(links).filter(|links| !links.is_empty());
-            None
+            let links = Some(links).filter(|links| !links.is_empty());
+            self.tracer.start(SpanBuilder { attributes: Some(attributes()), links, ..builder }, base)
         };
-        let mut span = self.tracer.build_with_context(builder, &base);
+        let (own_span, recording) = started.as_ref().map_or((false, false), |started| (true, started.recording));
+        if (own_span == silent || recording != self.records()) && !base.is_telemetry_suppressed() {
+            self.silent.store(!own_span, Ordering::Relaxed);
+            self.records.store(recording, Ordering::Relaxed);
+        }
+        started
+    }
+}
+
+/// Any type of tracer. OpenTelemetry's `BoxedTracer` would do, but it puts each span into a box, and a context puts that
+/// into another one.
+trait AnyTracer: Send + Sync {
+    /// `None` if the span is none of its own.
+    fn start(&self, builder: SpanBuilder, base: &Context) -> Option<Started>;
+}
+
+impl<T> AnyTracer for T
+where
+    T: trace::Tracer + Send + Sync,
+    T::Span: Send + Sync + 'static,
+{
+    fn start(&self, builder: SpanBuilder, base: &Context) -> Option<Started> {
+        let span = self.build_with_context(builder, base);
+        let span_context = span.span_context();
         // A span that is none must not take the place of the outer one: the context would stop flowing. A no-op tracer's
         // span has the parent's span context.
-        let own_span =
-            span.span_context().is_valid() && span.span_context().span_id() != base.span().span_context().span_id();
-        let recording = own_span && span.is_recording();
-        if own_span == silent && !base.is_telemetry_suppressed() {
-            self.silent.store(!own_span, Ordering::Relaxed);
+        if !span_context.is_valid() || span_context.span_id() == base.span().span_context().span_id() {
+            return None;
         }
-        if let Some((attributes, links)) = late.filter(|_| recording) {
-            span.set_attributes(attributes());
-            links.into_iter().for_each(|link| span.add_link(link.span_context, link.attributes));
-        }
-        Started { context: if own_span { base.with_span(span) } else { base }, own_span, recording }
+        let recording = span.is_recording();
+        // Where nothing is recorded, the identity is all that there is of a span.
+        let context =
+            if recording { base.with_span(span) } else { base.with_remote_span_context(span_context.clone()) };
+        Some(Started { context, recording })
     }
 }
 

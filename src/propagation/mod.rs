@@ -44,7 +44,7 @@ pub(crate) enum Header {
 
 impl Header {
     /// Which header a key is, in whatever case. To compare with constants takes a fraction of a comparison of texts.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(key: &str) -> Option<Self> {
         match key.len() {
             11 if key == TRACEPARENT || key.eq_ignore_ascii_case(TRACEPARENT) => Some(Self::Traceparent),

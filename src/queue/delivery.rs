@@ -65,7 +65,8 @@ impl<T> Delivery<T> {
     /// delivery.ack();
     /// ```
     pub fn process(&mut self) -> Operation {
-        let operation = self.shared.destination.process_attempt(&*self, self.delivery_count());
+        let Envelope { message, deliveries, since } = self.envelope();
+        let operation = self.shared.destination.process_queued(&message.message, *deliveries, *since);
         operation.link_attempt(|attempt| self.remember(attempt));
         operation
     }

@@ -38,6 +38,9 @@ impl Line {
     }
 
     pub(super) fn call_all(&mut self, called: &mut Vec<Waker>) {
+        if self.waiting.is_empty() {
+            return;
+        }
         called.extend(mem::take(&mut self.waiting).into_values());
     }
 }

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::SystemTime,
 };
 
 use ctxhop::{
@@ -113,6 +114,11 @@ fn no_attribute_is_there_twice() {
         .send(&mut Headers::new())
         .attribute("messaging.operation.name", "x")
         .run(|| ());
+    let (publisher, consumer) = queue::unbounded(rig.connect(Destination::in_memory("queued")));
+    publisher.try_publish(7).unwrap();
+    let mut delivery = consumer.try_recv().unwrap();
+    delivery.process().attribute("ctxhop.time_in_queue", 9).delivery_count(9).run(|| ());
+    delivery.ack();
     for span in rig.recorder.spans() {
         let keys: HashSet<_> = span.attributes.iter().map(|attribute| &attribute.key).collect();
         assert_eq!(keys.len(), span.attributes.len(), "{}: {}", span.name, listed(&span.attributes));
@@ -152,18 +158,63 @@ fn samplers_see_what_is_known_at_the_start() {
     let (publisher, consumer) = queue::unbounded(rig.connect(Destination::in_memory("orders")));
     publisher.try_publish(7).unwrap();
     consumer.try_recv().unwrap().process().run(|| ());
+    let mut asked = asking.0.lock().unwrap();
+    let queued = asked.pop().unwrap();
+    let (time, rest) = queued.split_once(" destination.name=").unwrap();
+    assert!(time.starts_with("process orders Consumer ctxhop.time_in_queue="), "{queued}");
     assert_eq!(
-        *asking.0.lock().unwrap(),
+        rest,
+        "orders in_memory.message.delivery_count=1 operation.name=process operation.type=process system=in_memory +1"
+    );
+    assert_eq!(
+        *asked,
         [
             "process orders Consumer destination.name=orders operation.name=process operation.type=process \
              rabbitmq.message.delivery_count=3 system=rabbitmq +1",
             "receive orders Client batch.message_count=2 destination.name=orders operation.name=receive \
              operation.type=receive system=rabbitmq +2",
             "send orders Producer destination.name=orders operation.name=send operation.type=send system=in_memory +0",
-            "process orders Consumer destination.name=orders in_memory.message.delivery_count=1 operation.name=process \
-             operation.type=process system=in_memory +1",
         ]
     );
+}
+
+/// Samples when it is switched on.
+#[derive(Clone, Debug, Default)]
+struct Sometimes(Arc<AtomicBool>);
+
+impl ShouldSample for Sometimes {
+    fn should_sample(
+        &self,
+        cx: Option<&Context>,
+        id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let sampler = if self.0.load(Ordering::Relaxed) { Sampler::AlwaysOn } else { Sampler::AlwaysOff };
+        sampler.should_sample(cx, id, name, kind, attributes, links)
+    }
+}
+
+#[test]
+fn a_span_that_is_sampled_after_others_were_not_has_all_that_a_span_has() {
+    let sometimes = Sometimes::default();
+    let provider = SdkTracerProvider::builder().with_sampler(sometimes.clone());
+    let rig = Rig::with_recorder(TraceRecorder::with_provider(provider));
+    rig.orders.process(&traced()).run(|| ());
+    sometimes.0.store(true, Ordering::Relaxed);
+
+    let before = SystemTime::now();
+    let during = rig.orders.process(&traced()).run(|| Some(SystemTime::now())).unwrap();
+    let span = rig.span("process orders");
+    assert!(before <= span.start_time && span.start_time <= during, "{before:?} {span:?}");
+    assert!(during <= span.end_time && span.end_time <= SystemTime::now(), "{during:?} {span:?}");
+    assert_eq!(
+        listed(&span.attributes),
+        "destination.name=orders operation.name=process operation.type=process system=rabbitmq"
+    );
+    assert_eq!(linked(&span), [CREATION]);
 }
 
 /// Makes no spans until it is switched on.

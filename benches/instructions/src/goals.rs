@@ -42,7 +42,7 @@ pub(crate) fn verdict(hop: &str, counted: &[(&str, &str, f64)]) -> String {
     let find = |hop: &str, whose: &str| counted.iter().find(|(h, w, _)| (*h, *w) == (hop, whose)).map(|(.., n)| *n);
     let Some((_, goal)) = GOALS.iter().find(|(name, _)| *name == hop) else { return String::new() };
     let ours = find(hop, "ctxhop").expect("a goal of a hop that is counted");
-    let (goal, is, most) = match goal {
+    let (goal, is, met) = match goal {
         Instructions(most) => (format!("{most}"), format!("{ours:.0}"), ours <= *most),
         Of(whose, most) => {
             let ratio = ours / find(hop, whose).expect("the other way is counted, too");
@@ -53,5 +53,11 @@ pub(crate) fn verdict(hop: &str, counted: &[(&str, &str, f64)]) -> String {
             (format!("{most} beyond {base}"), format!("{more:.0}"), more <= *most)
         }
     };
-    format!("goal {goal}: {is}, {}", if most { "met" } else { "MISSED" })
+    if met {
+        return format!("goal {goal}: {is}, met");
+    }
+    // What others take says whether the goal can be reached at all.
+    let others = counted.iter().filter(|(h, whose, _)| *h == hop && !["ctxhop", "bare"].contains(whose));
+    let others: String = others.map(|(_, whose, n)| format!("; {whose} {n:.0}")).collect();
+    format!("goal {goal}: {is}, MISSED{others}")
 }

@@ -42,10 +42,13 @@ use ctxhop::{
 };
 use futures::Stream;
 use opentelemetry::{
-    Context,
+    Context, KeyValue,
     context::FutureExt,
     propagation::TextMapPropagator,
-    trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider},
+    trace::{
+        Link, SpanBuilder, SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
+        TracerProvider,
+    },
 };
 use opentelemetry_sdk::{
     error::OTelSdkResult,
@@ -200,23 +203,7 @@ const CASES: &[Case] = &[
             }
         });
     }),
-    ("publish + process", "by hand, same", |rounds| {
-        let tracer = SdkTracerProvider::builder().with_span_processor(Discard).build().tracer("instructions");
-        block_on(async move {
-            let queue = twin::Queue::new(tracer, 1);
-            for _ in 0..rounds {
-                queue.publish(7).await;
-                let mut delivery = queue.recv().await;
-                let value = delivery.value();
-                let handle = async {
-                    _ = black_box(value);
-                    Ok::<_, &str>(())
-                };
-                queue.process(&mut delivery, handle).await.expect("it does not fail");
-                delivery.ack();
-            }
-        });
-    }),
+    ("publish + process", "by hand, same", |rounds| block_on(twins(rounds, SdkTracerProvider::builder()))),
     ("publish + process", "ctxhop", |rounds| {
         let orders = Destination::in_memory("orders")
             .with_tracer_provider(&SdkTracerProvider::builder().with_span_processor(Discard).build())
@@ -232,6 +219,10 @@ const CASES: &[Case] = &[
         });
     }),
     ("… outside a span", "ctxhop", |rounds| queued(rounds, traced(SdkTracerProvider::builder()))),
+    ("… not sampled", "without a queue", not_sampled),
+    ("… not sampled", "by hand, same", |rounds| {
+        outside(twins(rounds, SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff)));
+    }),
     ("… not sampled", "ctxhop", |rounds| {
         queued(rounds, traced(SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff)));
     }),
@@ -252,7 +243,7 @@ fn traced(provider: TracerProviderBuilder) -> Destination {
 
 /// Outside of any span: where nobody traces, none is current.
 fn queued(rounds: u32, orders: Destination) {
-    let rounds = async move {
+    outside(async move {
         let (publisher, consumer) = queue::bounded(orders, 1);
         for _ in 0..rounds {
             publisher.publish(7).await.expect("the consumer is here");
@@ -260,8 +251,64 @@ fn queued(rounds: u32, orders: Destination) {
             delivery.process().run_async(|| async { _ = black_box(delivery.payload) }).await;
             delivery.ack();
         }
+    });
+}
+
+/// The same by hand.
+async fn twins(rounds: u32, provider: TracerProviderBuilder) {
+    let tracer = provider.with_span_processor(Discard).build().tracer("instructions");
+    let queue = twin::Queue::new(tracer, 1);
+    for _ in 0..rounds {
+        queue.publish(7).await;
+        let mut delivery = queue.recv().await;
+        let value = delivery.value();
+        let handle = async {
+            _ = black_box(value);
+            Ok::<_, &str>(())
+        };
+        queue.process(&mut delivery, handle).await.expect("it does not fail");
+        delivery.ack();
+    }
+}
+
+/// What no queue can do without where nothing is sampled: the sampler is asked twice, with all that the conventions have it
+/// told, and the headers are written and read. No clock, no queue, no future.
+fn not_sampled(rounds: u32) {
+    let provider = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff).with_span_processor(Discard).build();
+    let (tracer, propagator) = (provider.tracer("instructions"), TraceContextPropagator::new());
+    let described = |operation: &'static str| {
+        vec![
+            KeyValue::new("messaging.system", "in_memory"),
+            KeyValue::new("messaging.operation.name", operation),
+            KeyValue::new("messaging.operation.type", operation),
+            KeyValue::new("messaging.destination.name", "orders"),
+        ]
     };
-    runtime::Builder::new_current_thread().build().expect("a runtime without drivers").block_on(rounds);
+    for _ in 0..rounds {
+        let send = SpanBuilder {
+            name: "send orders".into(),
+            span_kind: Some(SpanKind::Producer),
+            attributes: Some(described("send")),
+            ..SpanBuilder::default()
+        };
+        let cx = Context::new().with_span(tracer.build_with_context(send, &Context::new()));
+        let mut headers = Headers::new();
+        carrier::inject_with(&propagator, &cx, &mut headers);
+        drop(cx);
+        let parent = carrier::extract_with(&propagator, black_box(&headers));
+        let process = SpanBuilder {
+            name: "process orders".into(),
+            span_kind: Some(SpanKind::Consumer),
+            attributes: Some(described("process")),
+            links: Some(vec![Link::with_context(parent.span().span_context().clone())]),
+            ..SpanBuilder::default()
+        };
+        drop(black_box(parent.with_span(tracer.build_with_context(process, &parent))));
+    }
+}
+
+fn outside(hops: impl Future<Output = ()>) {
+    runtime::Builder::new_current_thread().build().expect("a runtime without drivers").block_on(hops);
 }
 
 /// Metrics are collected, and go nowhere.
@@ -348,7 +395,7 @@ async fn work() -> i32 {
 /// On this thread, with the context attached outside of any task.
 fn block_on(hops: impl Future<Output = ()>) {
     let _guard = context().attach();
-    runtime::Builder::new_current_thread().build().expect("a runtime without drivers").block_on(hops);
+    outside(hops);
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {

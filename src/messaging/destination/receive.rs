@@ -1,3 +1,5 @@
+#[cfg(feature = "queue")]
+use std::time::Instant;
 use std::time::SystemTime;
 
 use opentelemetry::{Context, KeyValue, trace::Link};
@@ -127,6 +129,16 @@ impl Destination {
     /// included. The span has the number from its start, so that samplers see it.
     pub fn process_attempt(&self, message: &impl Carrier, delivery_count: u64) -> Operation {
         self.process_at(message, Some(delivery_count))
+    }
+
+    /// As [`process_attempt`](Self::process_attempt), for a message that has been in our queue since then.
+    #[cfg(feature = "queue")]
+    pub(crate) fn process_queued(&self, message: &impl Carrier, delivery_count: u64, since: Instant) -> Operation {
+        let (origin, rejected) = self.target.origin(Context::capture(), message);
+        let start = Start::new(Action::Process, origin.base, origin.links);
+        let operation = self.start(Start { delivery_count: Some(delivery_count), queued: Some(since), ..start });
+        operation.add_rejected(rejected);
+        operation
     }
 
     /// Like [`process`](Self::process), with all that the delivery tells, and with where its settlement belongs.
