@@ -8,12 +8,14 @@ use async_nats::HeaderMap;
 use ctxhop::{
     Snapshot,
     carrier::{self, Carrier, Headers},
+    clients::redis_1::{Group, added},
     messaging::{Destination, Relation},
 };
 use ctxhop_brokers::{
     kafka::Kafka,
     nats::Nats,
     rabbitmq::RabbitMq,
+    redis::Redis,
     rig::{Rig, propagator},
 };
 use futures::StreamExt;
@@ -29,6 +31,7 @@ use opentelemetry::{
 };
 use python::{Peer, Said};
 use rdkafka::producer::FutureRecord;
+use redis::AsyncTypedCommands;
 use tokio::time::timeout;
 
 /// What takes longer hangs.
@@ -176,4 +179,26 @@ async fn nats_py() {
     let sent = send.context().span().span_context().clone();
     send.run_async(|| client.publish_with_headers("to", headers, "two apples".into())).await.unwrap();
     check_at_python(&sent, &peer.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_py() {
+    let (rig, redis) = (Rig::new(), Redis::start());
+    let orders = rig.destination("redis", "orders").relation(Relation::Parent);
+    let mut connection = redis.with_group("from", "billing").await;
+
+    let said = Peer::start("redis-py", "send", &redis.url(), "from").said();
+    let entries = Group::new("from", "billing").entries("worker-1", redis.connect().await, connection.clone());
+    let mut entries = Box::pin(entries);
+    let by_instrumentation = entries.next().await.unwrap().unwrap();
+    assert_eq!(by_instrumentation.keys().collect::<Vec<_>>(), ["body"]);
+    assert!(said.spans("CLIENT").count() >= 2, "it traces the commands");
+    let by_hand = entries.next().await.unwrap().unwrap();
+    check_from_python(&orders, &by_hand, &said);
+
+    let mut fields = vec![("body".to_owned(), "two apples".to_owned())];
+    let send = with_baggage().run(|| orders.send(&mut fields)).on_ok(added);
+    let sent = send.context().span().span_context().clone();
+    send.run_async(|| connection.xadd("to", "*", &fields)).await.unwrap();
+    check_at_python(&sent, &Peer::start("redis-py", "receive", &redis.url(), "to").said());
 }

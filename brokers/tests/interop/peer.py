@@ -161,12 +161,31 @@ def nats_client(role, address, subject):
     asyncio.run(main())
 
 
+def redis_client(role, address, stream):
+    import redis
+    from opentelemetry.instrumentation.redis import RedisInstrumentor
+
+    # It traces commands, and puts nothing into their fields.
+    RedisInstrumentor().instrument()
+    connection = redis.Redis.from_url(address)
+    if role == "send":
+        connection.xadd(stream, {"body": BODY})
+        fields = {"body": BODY}
+        propagate.inject(fields)
+        connection.xadd(stream, fields)
+    else:
+        [[_, [[_, fields]]]] = connection.xread({stream: "0"}, block=60_000)
+        received(extracted((key.decode(), value) for key, value in fields.items()))
+    connection.close()
+
+
 CLIENTS = {
     "pika": pika_client,
     "aio-pika": aio_pika_client,
     "confluent-kafka": confluent_client,
     "kafka-python": kafka_python_client,
     "nats-py": nats_client,
+    "redis-py": redis_client,
 }
 
 signal.alarm(120)
