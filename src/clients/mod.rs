@@ -2,7 +2,8 @@
 //!
 //! The library's messages are [carriers](crate::carrier::Carrier) that describe themselves, and what it delivers is
 //! [`Delivered`](crate::messaging::Delivered), so that one consumer loop serves all of them. No client is wrapped: you call
-//! the library, and its types stay yours. Each module says what to know of its library.
+//! the library, and its types stay yours. Each module says what to know of its library. In the repository,
+//! `brokers/examples/brokers.rs` runs one handler and one policy on whichever broker its argument names.
 //!
 //! | feature | broker | library | its minimum Rust |
 //! |---|---|---|---|
