@@ -7,7 +7,6 @@
 // Each feature uses its own of them; with both, none may be left over.
 #![cfg_attr(not(all(feature = "messaging", feature = "tower")), allow(dead_code, unused_imports))]
 
-use opentelemetry::Key;
 use opentelemetry_semantic_conventions::attribute::{
     MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT, MESSAGING_SERVICEBUS_MESSAGE_DELIVERY_COUNT,
 };
@@ -104,12 +103,11 @@ pub(crate) mod message {
     pub(crate) const ID: &str = "message.id";
 }
 
-/// The delivery count of a message. The registry has a name for two systems; the others follow the second.
-pub(crate) fn delivery_count(system: &str) -> Key {
+/// The delivery count of a message. The registry has a name for two systems.
+pub(crate) fn delivery_count(system: &str) -> &'static str {
     match system {
-        "gcp_pubsub" => Key::from_static_str(MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT),
-        "servicebus" => Key::from_static_str(MESSAGING_SERVICEBUS_MESSAGE_DELIVERY_COUNT),
-        IN_MEMORY => Key::from_static_str("messaging.in_memory.message.delivery_count"),
-        _ => Key::from(std::sync::Arc::<str>::from(format!("messaging.{system}.message.delivery_count"))),
+        "gcp_pubsub" => MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT,
+        "servicebus" => MESSAGING_SERVICEBUS_MESSAGE_DELIVERY_COUNT,
+        _ => "ctxhop.delivery_count",
     }
 }

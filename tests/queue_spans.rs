@@ -24,7 +24,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::SpanData;
 
-const DELIVERY_COUNT: &str = "messaging.in_memory.message.delivery_count";
+const DELIVERY_COUNT: &str = "ctxhop.delivery_count";
 const TIME_IN_QUEUE: &str = "ctxhop.time_in_queue";
 
 fn recorded(recorder: &TraceRecorder, destination: Destination) -> Destination {

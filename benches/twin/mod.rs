@@ -98,7 +98,7 @@ where
         let current = Context::current();
         let parent = if current.has_active_span() { current } else { sender };
         let mut described = attributes("process").to_vec();
-        described.push(KeyValue::new("messaging.in_memory.message.delivery_count", envelope.deliveries));
+        described.push(KeyValue::new("ctxhop.delivery_count", envelope.deliveries));
         described.push(KeyValue::new("time_in_queue", envelope.since.elapsed().as_secs_f64()));
         let builder = self.tracer.span_builder("process orders").with_kind(SpanKind::Consumer).with_links(links);
         let span = builder

@@ -5,7 +5,7 @@ use std::mem;
 use ::async_nats::{
     Error, HeaderMap, HeaderName, HeaderValue, Message,
     header::NATS_MESSAGE_ID,
-    jetstream::{self, AckKind},
+    jetstream::{self, AckKind, consumer::pull::MessagesError},
     message::OutboundMessage,
 };
 use opentelemetry::KeyValue;
@@ -13,7 +13,7 @@ use opentelemetry::KeyValue;
 use crate::{
     carrier::{Carrier, same_key},
     conventions::{self, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_ID},
-    messaging::{Delivered, Destination},
+    messaging::{Delivered, Destination, StreamError},
 };
 
 /// Values of one name keep their order, names do not.
@@ -152,4 +152,11 @@ async fn settle(message: &jetstream::Message, kind: AckKind) -> Result<(), Error
     let Some(reply) = message.message.reply.clone() else { return message.double_ack_with(kind).await };
     message.context.client().request(reply, kind.into()).await?;
     Ok(())
+}
+
+/// So that `?` makes the one of the other, where a consumer loop ends.
+impl From<StreamError<Self>> for MessagesError {
+    fn from(ended: StreamError<Self>) -> Self {
+        ended.error
+    }
 }

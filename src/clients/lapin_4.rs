@@ -17,7 +17,7 @@ use crate::{
         self, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
         MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY, MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, NACK, RETURNED,
     },
-    messaging::{Delivered, Destination, Failure, Report, rabbitmq_name},
+    messaging::{Delivered, Destination, Failure, Report, StreamError, rabbitmq_name},
 };
 
 /// Keys of up to 255 bytes; a longer one is refused.
@@ -98,7 +98,7 @@ impl Carrier for BasicProperties {
 }
 
 /// The headers of its properties. It describes what they do, its routing key, delivery tag and size, and how often it was
-/// delivered, which only quorum queues count.
+/// delivered, as far as that is known.
 impl Carrier for Delivery {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.properties.get_all(key)
@@ -122,24 +122,25 @@ impl Carrier for Delivery {
             KeyValue::new(MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, signed(self.delivery_tag)),
             KeyValue::new(MESSAGING_MESSAGE_BODY_SIZE, signed(self.data.len() as u64)),
         ];
-        let count = counted(self).map(|count| KeyValue::new(conventions::delivery_count("rabbitmq"), signed(count)));
+        let count = self.delivery_count();
+        let count = count.map(|count| KeyValue::new(conventions::delivery_count("rabbitmq"), signed(count)));
         self.properties.describe().chain(own).chain(count)
     }
 }
 
-/// How often the message was delivered, this time included, if the queue counts.
-fn counted(delivery: &Delivery) -> Option<u64> {
-    let before = match delivery.properties.headers().as_ref()?.inner().get("x-delivery-count")? {
-        AMQPValue::ShortShortInt(count) => u64::try_from(*count),
-        AMQPValue::ShortShortUInt(count) => Ok((*count).into()),
-        AMQPValue::ShortInt(count) => u64::try_from(*count),
-        AMQPValue::ShortUInt(count) => Ok((*count).into()),
-        AMQPValue::LongInt(count) => u64::try_from(*count),
-        AMQPValue::LongUInt(count) => Ok((*count).into()),
-        AMQPValue::LongLongInt(count) => u64::try_from(*count),
-        _ => return None,
-    };
-    Some(before.ok()?.saturating_add(1))
+/// How often the message was delivered before, by the header of quorum queues. A producer may write it as well, and only a
+/// quorum queue overwrites it.
+fn delivered_before(delivery: &Delivery) -> Option<u64> {
+    match delivery.properties.headers().as_ref()?.inner().get("x-delivery-count")? {
+        AMQPValue::ShortShortInt(count) => u64::try_from(*count).ok(),
+        AMQPValue::ShortShortUInt(count) => Some((*count).into()),
+        AMQPValue::ShortInt(count) => u64::try_from(*count).ok(),
+        AMQPValue::ShortUInt(count) => Some((*count).into()),
+        AMQPValue::LongInt(count) => u64::try_from(*count).ok(),
+        AMQPValue::LongUInt(count) => Some((*count).into()),
+        AMQPValue::LongLongInt(count) => u64::try_from(*count).ok(),
+        _ => None,
+    }
 }
 
 /// The API's integers are signed; no message is that big.
@@ -209,9 +210,21 @@ impl Delivered for Delivery {
         mem::replace(self, settled)
     }
 
-    /// A quorum queue counts. Other queues tell only whether this is the first time.
+    /// One for the first delivery, in every queue. After that only a quorum queue counts, by the header `x-delivery-count`.
+    ///
+    /// In a classic queue a producer can write this header, and no delivery tells what kind of queue it comes from. So the
+    /// header counts only for a message that the broker calls redelivered, and then as two or more: such a producer gets its
+    /// message rejected early, but never keeps it going round.
     fn delivery_count(&self) -> Option<u64> {
-        counted(self).or(Some(if self.redelivered { 2 } else { 1 }))
+        if !self.redelivered {
+            return Some(1);
+        }
+        delivered_before(self).map(|before| before.saturating_add(1).max(2))
+    }
+
+    /// Two for a message that was delivered before, where nobody counts.
+    fn delivered_at_least(&self) -> u64 {
+        self.delivery_count().unwrap_or(2)
     }
 
     /// By its exchange and its routing key, if they do not say what the queue's name does.
@@ -239,6 +252,13 @@ async fn settled(acker: Acker, settle: impl AsyncFnOnce(&Acker) -> ::lapin::Resu
         Ok(true) => Ok(()),
         Ok(false) => Err(SettleError::Refused),
         Err(error) => Err(SettleError::Failed(error)),
+    }
+}
+
+/// So that `?` makes the one of the other, where a consumer loop ends.
+impl From<StreamError<Self>> for ::lapin::Error {
+    fn from(ended: StreamError<Self>) -> Self {
+        ended.error
     }
 }
 

@@ -34,7 +34,7 @@ use crate::{
         MESSAGING_DESTINATION_PARTITION_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
         MESSAGING_KAFKA_OFFSET, MESSAGING_MESSAGE_BODY_SIZE,
     },
-    messaging::{Delivered, Destination, Report},
+    messaging::{Delivered, Destination, Report, StreamError},
 };
 use partition::Partition;
 
@@ -375,5 +375,12 @@ impl<C: ConsumerContext, R> Delivered for Consumed<'_, C, R> {
 
     async fn reject(self) -> KafkaResult<()> {
         self.ack().await
+    }
+}
+
+/// So that `?` makes the one of the other, where a consumer loop ends.
+impl From<StreamError<Self>> for KafkaError {
+    fn from(ended: StreamError<Self>) -> Self {
+        ended.error
     }
 }

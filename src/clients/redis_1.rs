@@ -19,7 +19,7 @@ use opentelemetry::KeyValue;
 use crate::{
     carrier::{Carrier, NOT_TEXT, same_key},
     conventions::{self, MESSAGING_MESSAGE_ENVELOPE_SIZE, MESSAGING_MESSAGE_ID, NOT_ADDED},
-    messaging::{Delivered, Failure, Report},
+    messaging::{Delivered, Failure, Report, StreamError},
 };
 
 /// Fields with values of any bytes. For fields of text there is `Vec<(String, String)>`.
@@ -398,6 +398,13 @@ pub enum SettleError {
 impl From<RedisError> for SettleError {
     fn from(error: RedisError) -> Self {
         Self::Failed(error)
+    }
+}
+
+/// So that `?` makes the one of the other, where a consumer loop ends.
+impl From<StreamError<Self>> for RedisError {
+    fn from(ended: StreamError<Self>) -> Self {
+        ended.error
     }
 }
 

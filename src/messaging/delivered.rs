@@ -32,10 +32,15 @@ pub trait Delivered: Carrier {
     /// Hands the message out. What the settlement needs stays here: a tag, a channel, for a queue in memory a clone.
     fn message(&mut self) -> Self::Message;
 
-    /// How many times the message has been delivered, this time included, if the broker tells. A broker that tells only
-    /// that this is not the first time makes it two.
+    /// How many times the message has been delivered, this time included, if the broker counts. It is on the message's span.
     fn delivery_count(&self) -> Option<u64> {
         None
+    }
+
+    /// How many times the message has been delivered at least, this time included. [`Policy::attempts`](super::Policy::attempts)
+    /// goes by it. A broker that does not count may tell that this is not the first time: then it is two, at least.
+    fn delivered_at_least(&self) -> u64 {
+        self.delivery_count().unwrap_or(1)
     }
 
     /// The message's own destination, where it differs from the consumer's: see [`Destination::at`].

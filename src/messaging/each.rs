@@ -3,15 +3,17 @@
 use std::{
     any::type_name,
     convert::Infallible,
+    error::Error,
     fmt,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use futures_core::Stream;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use pin_project_lite::pin_project;
 
 use super::{Decide, Delivered, Destination, Outcome, Policy, Verdict, relation::Origin};
 use crate::conventions::TIMEOUT;
@@ -24,8 +26,8 @@ impl Destination {
     ///
     /// For each delivery it starts the span of [`process`](Self::process), calls the handler with the message, and
     /// settles the delivery as the [`Policy`] says, in a span beside the first. It never stops for a message: a handler
-    /// that fails or panics, and a settlement that fails or takes too long, is in the spans and in the [`Tally`], and the
-    /// loop goes on.
+    /// that fails or panics, and a settlement that fails, panics or takes too long, is in the spans and in the [`Tally`], and
+    /// the loop goes on.
     ///
     /// # When it ends
     ///
@@ -87,8 +89,9 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// The stream's first error, once all messages in hand are settled. Where the stream goes on after an error, filter
-    /// the errors out and use `process_each`.
+    /// The stream's first error, with the tally, once all messages in hand are settled. Where the stream goes on after an
+    /// error, filter the errors out and use `process_each`. The errors of this crate's clients are made of a [`StreamError`] by
+    /// `?`.
     ///
     /// # Cancel safety
     ///
@@ -98,7 +101,7 @@ impl Destination {
         deliveries: S,
         handler: H,
         policy: Policy<L, D>,
-    ) -> impl Future<Output = Result<Tally, E>> + use<S, M, E, H, F, L, W, D>
+    ) -> impl Future<Output = Result<Tally, StreamError<E>>> + use<S, M, E, H, F, L, W, D>
     where
         S: Stream<Item = Result<M, E>>,
         M: Delivered,
@@ -112,7 +115,7 @@ impl Destination {
         async {
             match each.await {
                 (tally, None) => Ok(tally),
-                (_, Some(error)) => Err(error),
+                (tally, Some(error)) => Err(StreamError { error, tally }),
             }
         }
     }
@@ -128,10 +131,33 @@ pub struct Tally {
     pub retried: u64,
     /// Messages that were given up.
     pub rejected: u64,
-    /// Settlements that failed or took too long. Nobody knows what becomes of the message.
+    /// Settlements that failed, panicked or took too long, and deliveries that panicked when they were asked where they come
+    /// from. Nobody knows what becomes of the message.
     pub unsettled: u64,
-    /// Handlers that panicked. Their messages are among the others too.
+    /// Messages whose handler, policy, delivery or settlement panicked. They are among the others too.
     pub panicked: u64,
+}
+
+/// The stream of [`try_process_each`](Destination::try_process_each) has failed. It reads as the stream's own error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamError<E> {
+    /// The stream's error.
+    pub error: E,
+    /// What became of the messages before it.
+    pub tally: Tally,
+}
+
+impl<E: fmt::Display> fmt::Display for StreamError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<E: Error> Error for StreamError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
 }
 
 async fn each<S, M, E, H, F, L, W, D>(
@@ -156,8 +182,8 @@ where
     let mut open = true;
     poll_fn(|task| {
         for _ in 0..BUDGET {
-            while let Poll::Ready(Some(())) = in_hand.poll_next_unpin(task).map(|done| done.map(|done| tally.add(done)))
-            {
+            while let Poll::Ready(Some(done)) = in_hand.poll_next_unpin(task) {
+                tally.add(done);
             }
             if !open && in_hand.is_empty() {
                 return Poll::Ready(());
@@ -167,7 +193,9 @@ where
             }
             match deliveries.as_mut().poll_next(task) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(delivery))) => in_hand.push(one(&consumer, delivery, &handler, &policy)),
+                Poll::Ready(Some(Ok(delivery))) => {
+                    in_hand.push(Caught { future: one(&consumer, delivery, &handler, &policy) });
+                }
                 Poll::Ready(end) => {
                     failure = end.and_then(Result::err);
                     open = false;
@@ -184,18 +212,19 @@ where
 
 /// What became of one delivery.
 struct Done {
-    verdict: Verdict,
-    settled: bool,
+    settled: Option<Verdict>,
     panicked: bool,
 }
 
 impl Tally {
-    fn add(&mut self, done: Done) {
-        let count = match (done.settled, done.verdict) {
-            (false, _) => &mut self.unsettled,
-            (true, Verdict::Ack) => &mut self.acked,
-            (true, Verdict::Retry) => &mut self.retried,
-            (true, Verdict::Reject) => &mut self.rejected,
+    /// `None` if something else than the handler panicked.
+    fn add(&mut self, done: Option<Done>) {
+        let done = done.unwrap_or(Done { settled: None, panicked: true });
+        let count = match done.settled {
+            None => &mut self.unsettled,
+            Some(Verdict::Ack) => &mut self.acked,
+            Some(Verdict::Retry) => &mut self.retried,
+            Some(Verdict::Reject) => &mut self.rejected,
         };
         *count += 1;
         self.panicked += u64::from(done.panicked);
@@ -212,24 +241,38 @@ where
     D: Decide<F::Output>,
 {
     let destination = delivery.destination(consumer);
-    let delivery_count = delivery.delivery_count();
+    let deliveries = delivery.delivered_at_least();
     let (operation, origin) = destination.process_delivered(&mut delivery);
-    let result = {
-        let work = pin!(operation.run_async(|| handler(delivery.message())));
-        caught(work).await
-    };
-    let verdict = policy.verdict(result.as_ref(), delivery_count);
+    let work = operation.run_async(|| handler(delivery.message()));
+    let result = Caught { future: work }.await;
+    let verdict = |result| policy.verdict(result, deliveries);
+    // A policy that panics at a result knows as little as if there were none.
+    let decided = result.as_ref().and_then(|result| catch_unwind(AssertUnwindSafe(|| verdict(Some(result)))).ok());
+    let panicked = decided.is_none();
+    let verdict = decided.unwrap_or_else(|| verdict(None));
+    drop(result);
     let settled = settle(&destination, origin, delivery, verdict, &policy.limit).await;
-    Done { verdict, settled, panicked: result.is_none() }
+    Done { settled: settled.then_some(verdict), panicked }
 }
 
-/// The output, or `None` if the future has panicked.
-async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
-    poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))) {
-        Ok(poll) => poll.map(Some),
-        Err(_) => Poll::Ready(None),
-    })
-    .await
+pin_project! {
+    /// The output, or `None` if the future has panicked.
+    struct Caught<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let future = self.project().future;
+        match catch_unwind(AssertUnwindSafe(|| future.poll(task))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    }
 }
 
 /// Returns whether the broker has taken the settlement.

@@ -92,7 +92,7 @@ mod wording;
 pub use classify::{ByError, ByType, Classify, OnOk};
 pub use delivered::Delivered;
 pub use destination::Destination;
-pub use each::Tally;
+pub use each::{StreamError, Tally};
 pub use operation::Operation;
 pub use outcome::{Failure, Outcome};
 pub use policy::{ByOutcome, ByResult, Decide, Policy, Verdict};

@@ -153,7 +153,7 @@ impl<C> Operation<C> {
     /// How many times the message has been delivered, this time included.
     ///
     /// The conventions have no common name for it, only `messaging.gcp_pubsub.message.delivery_attempt` and
-    /// `messaging.servicebus.message.delivery_count`. For other systems it is named like the latter.
+    /// `messaging.servicebus.message.delivery_count`. For other systems it is `ctxhop.delivery_count`.
     pub fn delivery_count(mut self, count: u64) -> Self {
         self.open.delivery_count(count);
         self

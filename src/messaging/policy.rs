@@ -61,7 +61,8 @@ impl Policy<()> {
     ///
     /// # Panics
     ///
-    /// The loop panics at the first settlement if it runs outside of a tokio runtime, or in one without a timer.
+    /// Each settlement panics if the loop runs outside of a tokio runtime, or in one without a timer. The loop goes on, and
+    /// counts them in the [`Tally`](super::Tally).
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     #[must_use]
     pub fn within(limit: std::time::Duration) -> Policy<impl Fn() -> tokio::time::Sleep + Clone> {
@@ -88,8 +89,9 @@ impl<L, D> Policy<L, D> {
 
     /// After so many deliveries a message is rejected instead of delivered again.
     ///
-    /// It goes by [`Delivered::delivery_count`](super::Delivered::delivery_count). A broker that does not tell it gives no
-    /// limit, except that with `attempts(1)` no message is delivered again.
+    /// It goes by [`Delivered::delivered_at_least`](super::Delivered::delivered_at_least). A broker that tells nothing gives no
+    /// limit, except that with `attempts(1)` no message is delivered again. One that tells only whether this is the first time
+    /// gives the limits one and two.
     #[must_use]
     pub fn attempts(self, attempts: u64) -> Self {
         Self { attempts, ..self }
@@ -97,7 +99,8 @@ impl<L, D> Policy<L, D> {
 
     /// Decides by the handler's result. A `Retry` is still subject to [`attempts`](Self::attempts).
     ///
-    /// Without it, [`Outcome`] decides between `Ack` and `Retry`. A handler that panics has no result: it is `Retry`.
+    /// Without it, [`Outcome`] decides between `Ack` and `Retry`. A handler that panics has no result: it is `Retry`. So is a
+    /// result at which `decide` panics.
     #[must_use]
     pub fn decide<R, F>(self, decide: F) -> Policy<L, ByResult<F>>
     where
@@ -107,12 +110,12 @@ impl<L, D> Policy<L, D> {
     }
 
     /// `result`: `None` if the handler has panicked.
-    pub(super) fn verdict<R>(&self, result: Option<&R>, delivery_count: Option<u64>) -> Verdict
+    pub(super) fn verdict<R>(&self, result: Option<&R>, deliveries: u64) -> Verdict
     where
         D: Decide<R>,
     {
         match result.map_or(Verdict::Retry, |result| self.decide.decide(result)) {
-            Verdict::Retry if delivery_count.unwrap_or(1) >= self.attempts => Verdict::Reject,
+            Verdict::Retry if deliveries >= self.attempts => Verdict::Reject,
             verdict => verdict,
         }
     }

@@ -86,7 +86,7 @@ impl Open {
             // With room for the three, and for some that are said at the end.
             let mut attributes = target.span_attributes(&wording, 4);
             attributes.extend(batch.map(|count| KeyValue::new(MESSAGING_BATCH_MESSAGE_COUNT, integer(count))));
-            let key = || target.facts().delivery_count.clone();
+            let key = || target.facts().delivery_count;
             attributes.extend(delivery_count.map(|count| KeyValue::new(key(), integer(count))));
             attributes.extend(queued.map(|since| {
                 // By the moment that is known already, because a look at the clock takes longer than all else here.
@@ -192,7 +192,7 @@ impl Open {
 
     pub(super) fn delivery_count(&mut self, count: u64) {
         if self.recording {
-            self.push(KeyValue::new(self.target.facts().delivery_count.clone(), integer(count)));
+            self.push(KeyValue::new(self.target.facts().delivery_count, integer(count)));
         }
     }
 
@@ -265,7 +265,7 @@ impl Open {
     /// Whether the span has the key since its start.
     fn is_said(&self, wording: &Wording, key: &Key) -> bool {
         self.batch && key.as_str() == MESSAGING_BATCH_MESSAGE_COUNT
-            || self.delivery_count && *key == self.target.facts().delivery_count
+            || self.delivery_count && key.as_str() == self.target.facts().delivery_count
             || self.queued && key.as_str() == TIME_IN_QUEUE
             || key.as_str() == MESSAGING_DESTINATION_NAME
             || wording.span.iter().any(|said| said.key() == key.as_str())

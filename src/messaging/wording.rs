@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use opentelemetry::{Key, KeyValue, StringValue, Value};
+use opentelemetry::{KeyValue, StringValue, Value};
 
 use super::{action::Action, lasting, metrics::Series};
 use crate::conventions::{
@@ -24,7 +24,7 @@ pub(super) struct Facts {
     pub(super) server: Option<(StringValue, Option<u16>)>,
     pub(super) client_id: Option<StringValue>,
     /// The key of the delivery count.
-    pub(super) delivery_count: Key,
+    pub(super) delivery_count: &'static str,
 }
 
 impl Facts {

@@ -45,7 +45,7 @@ impl<T> Delivery<T> {
     /// Processes the message: a `CONSUMER` span to run the work in, as by
     /// [`Destination::process`](crate::messaging::Destination::process).
     ///
-    /// The span has the delivery count (`messaging.in_memory.message.delivery_count`), the time in the queue and in hand,
+    /// The span has the delivery count (`ctxhop.delivery_count`), the time in the queue and in hand,
     /// in seconds (`ctxhop.time_in_queue`), and, if the message was processed before, a link to the span of that attempt
     /// (with `ctxhop.link`: `previous attempt`).
     ///

@@ -17,7 +17,7 @@ use std::{
 
 use ctxhop::{
     carrier::{Carrier, Headers},
-    messaging::{Delivered, Destination, Policy, Relation, Tally, Verdict},
+    messaging::{Delivered, Destination, Failure, Outcome, Policy, Relation, StreamError, Tally, Verdict},
     prelude::*,
     queue::{self, Message},
 };
@@ -27,7 +27,10 @@ use futures::{
     executor::block_on,
     stream::{self, Stream},
 };
-use opentelemetry::{KeyValue, trace::Status};
+use opentelemetry::{
+    KeyValue,
+    trace::{SpanContext, Status},
+};
 
 use crate::rig::{CREATION, NoApples, Rig, current, linked, listed, traced};
 
@@ -36,6 +39,7 @@ struct Parcel {
     headers: Headers,
     body: &'static str,
     count: Option<u64>,
+    least: Option<u64>,
     broker: Broker,
     settled: Arc<Mutex<Vec<String>>>,
 }
@@ -58,7 +62,8 @@ impl fmt::Display for Refused {
 
 impl Parcel {
     fn new(body: &'static str) -> Self {
-        Self { headers: traced(), body, count: Some(1), broker: Broker::Answers, settled: Arc::default() }
+        let (headers, settled) = (traced(), Arc::default());
+        Self { headers, body, count: Some(1), least: None, broker: Broker::Answers, settled }
     }
 
     async fn settle(self, how: &str) -> Result<(), Refused> {
@@ -96,6 +101,10 @@ impl Delivered for Parcel {
 
     fn delivery_count(&self) -> Option<u64> {
         self.count
+    }
+
+    fn delivered_at_least(&self) -> u64 {
+        self.least.unwrap_or_else(|| self.count.unwrap_or(1))
     }
 
     fn destination(&self, consumer: &Destination) -> Destination {
@@ -169,6 +178,25 @@ fn a_message_is_settled_by_what_became_of_it() {
 }
 
 #[test]
+fn a_broker_that_counts_nothing_tells_the_first_delivery_from_others() {
+    let cases = [
+        (None, None, 1, "reject none"),
+        (None, None, 2, "retry none"),
+        (None, Some(2), 2, "reject none"),
+        (None, Some(2), 3, "retry none"),
+        (Some(1), None, 2, "retry none"),
+    ];
+    for (count, least, attempts, settled) in cases {
+        let rig = Rig::new();
+        let parcel = Parcel { count, least, ..Parcel::new("none") };
+        let (_, log) = process(&rig, parcel, Policy::unlimited().attempts(attempts));
+        assert_eq!(log, [settled], "{count:?} {least:?} {attempts}");
+        let counted = listed(&rig.span("process orders").attributes).contains("ctxhop.delivery_count=1");
+        assert_eq!(counted, count.is_some(), "only a count is on the span");
+    }
+}
+
+#[test]
 fn a_policy_decides_by_the_result() {
     let policy = Policy::unlimited().attempts(5).decide(|result: &Result<(), NoApples>| match result {
         Ok(()) => Verdict::Retry,
@@ -179,6 +207,155 @@ fn a_policy_decides_by_the_result() {
     let tally = block_on(Rig::new().orders.process_each(stream::iter(parcels), handle, policy));
     assert_eq!(*settled.lock().unwrap(), ["retry fine", "reject none", "retry rotten"]);
     assert_eq!((tally.retried, tally.rejected), (2, 1));
+}
+
+/// A delivery, its handler and its policy, which panic at one point.
+struct Grenade {
+    parcel: Parcel,
+    explodes: Option<At>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    Destination,
+    Count,
+    Description,
+    Attempt,
+    Message,
+    Handler,
+    Work,
+    Failure,
+    Decision,
+    Settling,
+    Settlement,
+    Limit,
+    Timer,
+    Drop,
+}
+
+impl Grenade {
+    fn at(&self, at: At) {
+        explode(self.explodes, at);
+    }
+}
+
+fn explode(explodes: Option<At>, at: At) {
+    assert_ne!(explodes, Some(at), "it explodes");
+}
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        self.at(At::Drop);
+    }
+}
+
+impl Carrier for Grenade {
+    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
+        self.parcel.get_all(key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.parcel.keys()
+    }
+
+    fn describe(&self) -> impl Iterator<Item = KeyValue> {
+        self.at(At::Description);
+        self.parcel.describe()
+    }
+}
+
+impl Delivered for Grenade {
+    type Message = Option<At>;
+    type Error = Refused;
+
+    fn message(&mut self) -> Option<At> {
+        self.at(At::Message);
+        self.explodes
+    }
+
+    fn delivery_count(&self) -> Option<u64> {
+        self.at(At::Count);
+        Some(1)
+    }
+
+    fn destination(&self, consumer: &Destination) -> Destination {
+        self.at(At::Destination);
+        consumer.clone()
+    }
+
+    fn attempt(&mut self, _: SpanContext) -> Option<SpanContext> {
+        self.at(At::Attempt);
+        None
+    }
+
+    fn ack(self) -> impl Future<Output = Result<(), Refused>> {
+        self.at(At::Settling);
+        async move {
+            yield_now().await;
+            self.at(At::Settlement);
+            Ok(())
+        }
+    }
+
+    async fn retry(self) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    async fn reject(self) -> Result<(), Refused> {
+        unreachable!("it is the first delivery")
+    }
+}
+
+/// What a handler makes of a grenade.
+struct Exploding(Option<At>);
+
+impl Outcome for Exploding {
+    fn failure(&self) -> Option<Failure> {
+        explode(self.0, At::Failure);
+        None
+    }
+}
+
+#[test]
+fn a_panic_ends_one_message_and_not_the_loop() {
+    let handler = |explodes: Option<At>| {
+        explode(explodes, At::Handler);
+        async move {
+            yield_now().await;
+            explode(explodes, At::Work);
+            Exploding(explodes)
+        }
+    };
+    let decide = |result: &Exploding| {
+        explode(result.0, At::Decision);
+        Verdict::Ack
+    };
+    let unsettled =
+        [At::Destination, At::Count, At::Description, At::Attempt, At::Settling, At::Settlement, At::Limit, At::Timer];
+    let retried = [At::Message, At::Handler, At::Work, At::Failure, At::Decision];
+    for at in unsettled.into_iter().chain(retried).chain([At::Drop]) {
+        let rig = Rig::new();
+        // The limit is one for all, so it explodes the first time.
+        let limits = Cell::new(0);
+        let limit = || {
+            limits.set(limits.get() + 1);
+            let explodes = (limits.get() == 1).then_some(at);
+            explode(explodes, At::Limit);
+            async move {
+                explode(explodes, At::Timer);
+                pending::<()>().await;
+            }
+        };
+        let grenades = [Some(at), None].map(|explodes| Grenade { parcel: Parcel::new("fine"), explodes });
+        let each = rig.orders.process_each(stream::iter(grenades), handler, Policy::new(limit).decide(decide));
+        let tally = block_on(each);
+        assert_eq!((tally.panicked, tally.rejected), (1, 0), "{at:?}");
+        let expected = if retried.contains(&at) { (1, 1, 0) } else { (1, 0, 1) };
+        assert_eq!((tally.acked, tally.retried, tally.unsettled), expected, "{at:?}");
+        assert!(!current().is_valid(), "{at:?}: nothing stays attached");
+        let fine = rig.recorder.spans().into_iter().filter(|span| span.status == Status::Unset);
+        assert!(fine.filter(|span| span.name == "ack orders").count() == 1, "{at:?}");
+    }
 }
 
 // The spans.
@@ -209,8 +386,8 @@ fn a_delivery_tells_its_destination_and_itself() {
     process(&rig, Parcel { count: Some(3), ..Parcel::new("fine") }, Policy::unlimited());
     assert_eq!(
         listed(&rig.span("process orders").attributes),
-        "destination.name=orders.fine destination.template=orders message.id=fine operation.name=process \
-         operation.type=process rabbitmq.message.delivery_count=3 system=rabbitmq"
+        "ctxhop.delivery_count=3 destination.name=orders.fine destination.template=orders message.id=fine \
+         operation.name=process operation.type=process system=rabbitmq"
     );
     assert!(listed(&rig.span("ack orders").attributes).contains("destination.name=orders.fine"));
 }
@@ -310,7 +487,8 @@ fn the_first_error_of_a_stream_ends_it_after_what_is_in_hand() {
         yield_now().await;
     };
     let ended = block_on(rig.orders.try_process_each(parcels, work, Policy::unlimited().at_once(2)));
-    assert_eq!(ended, Err("broken"));
+    let StreamError { error, tally, .. } = ended.unwrap_err();
+    assert_eq!((error, tally.acked), ("broken", 1));
     assert_eq!(*settled.lock().unwrap(), ["ack fine"]);
 
     let parcels = stream::iter([Ok::<_, &str>(Parcel::new("fine"))]);
@@ -374,7 +552,7 @@ fn the_queue_and_a_broker_give_the_same_tree() {
     );
     let second = rig.recorder.spans().into_iter().filter(|span| span.name == "process orders").nth(1).unwrap();
     let said = listed(&second.attributes);
-    assert!(said.contains("consumer.group.name=billing") && said.contains("in_memory.message.delivery_count=2"));
+    assert!(said.contains("consumer.group.name=billing") && said.contains("ctxhop.delivery_count=2"));
     assert!(said.contains("ctxhop.time_in_queue="), "{said}");
 
     let rig = Rig::new();

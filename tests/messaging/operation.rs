@@ -441,7 +441,7 @@ fn a_second_attempt_is_linked_to_the_first() {
     assert_eq!(linked(&spans[1]), [CREATION, attempt.span_id()]);
     let said: Vec<_> = spans[1].links.iter().map(|link| listed(&link.attributes)).collect();
     assert_eq!(said, ["", "retry.link=previous_attempt"], "one can be told from the other");
-    assert!(listed(&spans[1].attributes).contains("rabbitmq.message.delivery_count=2"));
+    assert!(listed(&spans[1].attributes).contains("ctxhop.delivery_count=2"));
     let pubsub = rig.connect(Destination::new("gcp_pubsub", "orders"));
     pubsub.process(&traced()).delivery_count(3).run(|| ());
     assert!(listed(&rig.recorder.spans()[2].attributes).contains("gcp_pubsub.message.delivery_attempt=3"));

@@ -85,7 +85,7 @@ fn nobody_is_asked_for_what_nobody_records() {
 fn no_attribute_is_there_twice() {
     let rig = Rig::new();
     let orders = rig.connect(Destination::new("kafka", "orders").partition("1").consumer_group("billing"));
-    let count = "messaging.kafka.message.delivery_count";
+    let count = "ctxhop.delivery_count";
     orders
         .process_attempt(&Asked::default(), 2)
         .message_id("18")
@@ -101,8 +101,8 @@ fn no_attribute_is_there_twice() {
         .unwrap_err();
     assert_eq!(
         listed(&rig.span("process orders").attributes),
-        "consumer.group.name=billing destination.name=orders destination.partition.id=1 error.type=&str \
-         kafka.message.delivery_count=2 message.id=19 operation.name=process operation.type=process system=kafka"
+        "consumer.group.name=billing ctxhop.delivery_count=2 destination.name=orders destination.partition.id=1 \
+         error.type=&str message.id=19 operation.name=process operation.type=process system=kafka"
     );
 
     let batch = [traced(), traced()];
@@ -161,16 +161,13 @@ fn samplers_see_what_is_known_at_the_start() {
     let mut asked = asking.0.lock().unwrap();
     let queued = asked.pop().unwrap();
     let (time, rest) = queued.split_once(" destination.name=").unwrap();
-    assert!(time.starts_with("process orders Consumer ctxhop.time_in_queue="), "{queued}");
-    assert_eq!(
-        rest,
-        "orders in_memory.message.delivery_count=1 operation.name=process operation.type=process system=in_memory +1"
-    );
+    assert!(time.starts_with("process orders Consumer ctxhop.delivery_count=1 ctxhop.time_in_queue="), "{queued}");
+    assert_eq!(rest, "orders operation.name=process operation.type=process system=in_memory +1");
     assert_eq!(
         *asked,
         [
-            "process orders Consumer destination.name=orders operation.name=process operation.type=process \
-             rabbitmq.message.delivery_count=3 system=rabbitmq +1",
+            "process orders Consumer ctxhop.delivery_count=3 destination.name=orders operation.name=process \
+             operation.type=process system=rabbitmq +1",
             "receive orders Client batch.message_count=2 destination.name=orders operation.name=receive \
              operation.type=receive system=rabbitmq +2",
             "send orders Producer destination.name=orders operation.name=send operation.type=send system=in_memory +0",

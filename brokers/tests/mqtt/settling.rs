@@ -121,7 +121,7 @@ async fn a_message_is_processed_again_and_then_given_up() {
     assert_eq!((tally.retried, tally.rejected), (2, 1));
     assert_eq!(orders.unsettled().await, 0);
     let processed = spans(&orders.rig, "process orders");
-    let counts = processed.iter().map(|span| attribute(span, "messaging.mqtt.message.delivery_count"));
+    let counts = processed.iter().map(|span| attribute(span, "ctxhop.delivery_count"));
     assert_eq!(counts.collect::<Vec<_>>(), [1, 2, 3].map(|count| Some(Value::from(count))));
     // The second attempt links to the first, the third to the second.
     for pair in processed.windows(2) {

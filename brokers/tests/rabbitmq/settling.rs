@@ -25,7 +25,10 @@ use opentelemetry::{Value, trace::Status};
 use opentelemetry_sdk::trace::SpanData;
 use tokio::{sync::Notify, time::timeout};
 
-use crate::{LIMIT, broker::Broker};
+use crate::{
+    LIMIT,
+    broker::{Broker, next},
+};
 
 fn arguments<const N: usize>(pairs: [(&str, AMQPValue); N]) -> FieldTable {
     let mut table = FieldTable::default();
@@ -69,6 +72,15 @@ fn attribute(span: &SpanData, key: &str) -> Option<Value> {
     span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| attribute.value.clone())
 }
 
+/// The delivery counts of the attempts.
+fn counts(rig: &Rig) -> Vec<Option<i64>> {
+    let count = |span| match attribute(span, "ctxhop.delivery_count")? {
+        Value::I64(count) => Some(count),
+        other => panic!("{other:?}"),
+    };
+    spans(rig, "process orders").iter().map(count).collect()
+}
+
 fn failed() -> io::Error {
     io::Error::other("no apples")
 }
@@ -109,9 +121,7 @@ async fn a_quorum_queue_counts_the_attempts() {
     send(&rig, &broker, "two apples").await;
     let tally = handle(&rig, &broker, 3, 3, async |_| Err(failed())).await;
     assert_eq!((tally.retried, tally.rejected), (2, 1));
-    let count = |span| attribute(span, "messaging.rabbitmq.message.delivery_count");
-    let counts: Vec<_> = spans(&rig, "process orders").iter().map(count).collect();
-    assert_eq!(counts, [1, 2, 3].map(|count| Some(Value::from(count))));
+    assert_eq!(counts(&rig), [Some(1), Some(2), Some(3)]);
     for span in rig.recorder.spans() {
         let mut keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
         keys.sort();
@@ -126,7 +136,41 @@ async fn a_classic_queue_tells_the_first_attempt_from_others() {
     send(&rig, &broker, "two apples").await;
     let tally = handle(&rig, &broker, 2, 2, async |_| Err(failed())).await;
     assert_eq!((tally.retried, tally.rejected), (1, 1));
+    // That it is not the first attempt does not make it the second one.
+    assert_eq!(counts(&rig), [Some(1), None]);
     rig.tree().assert_single_trace();
+}
+
+#[tokio::test]
+async fn a_producer_that_writes_a_count_neither_spares_nor_saves_its_message() {
+    let forgeries = [("low", -5, None), ("none", 0, Some(2)), ("high", 40, Some(41))];
+    for (name, forged, believed) in forgeries {
+        let (rig, broker) = (Rig::new(), Broker::new(&format!("settling.forged.{name}")).await);
+        let headers = arguments([("x-delivery-count", AMQPValue::LongLongInt(forged))]);
+        broker.publish(BasicProperties::default().with_headers(headers), "two apples").await.unwrap();
+        let tally = handle(&rig, &broker, 2, 2, async |_| Err(failed())).await;
+        assert_eq!((tally.retried, tally.rejected), (1, 1), "{name}");
+        assert_eq!(counts(&rig), [Some(1), believed], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_unsettled_delivery_keeps_its_place_until_the_channel_is_closed() {
+    let broker = Broker::durable("settling.unsettled", FieldTable::default()).await;
+    broker.channel.basic_qos(1, Default::default()).await.unwrap();
+    for body in ["first", "second"] {
+        broker.publish(BasicProperties::default(), body).await.unwrap();
+    }
+    let mut consumer = broker.consume().await;
+    drop(next(&mut consumer).await);
+    // The second one was not sent to the consumer, which takes one at a time.
+    let other = broker.connection.create_channel().await.unwrap();
+    let get = async || other.basic_get(broker.queue.as_str().into(), BasicGetOptions { no_ack: true }).await.unwrap();
+    assert_eq!(get().await.unwrap().delivery.data, b"second");
+    assert!(get().await.is_none());
+    broker.channel.close(200, "done".into()).await.unwrap();
+    let first = get().await.expect("it is back").delivery;
+    assert_eq!((first.data.as_slice(), first.redelivered), (b"first".as_slice(), true));
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ async fn an_entry_is_sent_processed_and_settled_in_one_trace() {
         ("messaging.message.id", id),
         ("messaging.system", Value::from("redis")),
         ("messaging.consumer.group.name", Value::from("billing")),
-        ("messaging.redis.message.delivery_count", Value::from(1)),
+        ("ctxhop.delivery_count", Value::from(1)),
     ] {
         assert_eq!(attribute(&process[0], key), Some(value), "{key}");
     }
@@ -62,7 +62,7 @@ async fn an_entry_is_delivered_again_and_then_a_dead_letter_of_the_same_trace() 
     shop.send("two apples").await;
     let tally = shop.handle(3, 3, async |_| Err(no_apples())).await;
     assert_eq!((tally.retried, tally.rejected), (2, 1));
-    let count = |span| attribute(span, "messaging.redis.message.delivery_count");
+    let count = |span| attribute(span, "ctxhop.delivery_count");
     let counts: Vec<_> = shop.spans("process orders").iter().map(count).collect();
     assert_eq!(counts, [1, 2, 3].map(|count| Some(Value::from(count))));
     assert_eq!((shop.pending().await, shop.dead().await), (0, 1));
@@ -206,7 +206,7 @@ async fn a_group_that_is_gone_is_an_error() {
     let entries = shop.entries("worker-1").await;
     let each = shop.orders.try_process_each(entries, async |_| Ok::<_, io::Error>(()), Policy::within(LIMIT));
     let error = timeout(LIMIT, each).await.expect("a loop that ends").unwrap_err();
-    assert_eq!(error.code(), Some("NOGROUP"));
+    assert_eq!(error.error.code(), Some("NOGROUP"));
 }
 
 #[tokio::test]

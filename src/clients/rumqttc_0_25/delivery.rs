@@ -174,9 +174,14 @@ impl<C: Client> Delivered for Delivery<C> {
         self.message.clone()
     }
 
-    /// The broker tells only whether the message may have been delivered before. What is retried here is counted.
+    /// What is retried here is counted. There is no count of a message that the broker may have delivered before.
     fn delivery_count(&self) -> Option<u64> {
-        Some(1 + u64::from(C::facts(&self.message).duplicate) + self.retries)
+        (!C::facts(&self.message).duplicate).then_some(1 + self.retries)
+    }
+
+    /// One more than is counted, if the broker may have delivered the message before.
+    fn delivered_at_least(&self) -> u64 {
+        1 + u64::from(C::facts(&self.message).duplicate) + self.retries
     }
 
     /// By its topic, where the consumer's name is another: a filter with wildcards. A retained message may be old, so its span

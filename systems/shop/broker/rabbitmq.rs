@@ -150,6 +150,6 @@ impl Consumer {
         W: Future,
     {
         let handle = |delivery: Delivery| handle(serde_json::from_slice(&delivery.data));
-        self.destination.try_process_each(self.consumer.take_until(shutdown), handle, policy).await
+        Ok(self.destination.try_process_each(self.consumer.take_until(shutdown), handle, policy).await?)
     }
 }
