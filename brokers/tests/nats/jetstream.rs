@@ -17,7 +17,7 @@ use opentelemetry::{Value, trace::Status};
 use opentelemetry_sdk::trace::SpanData;
 use tokio::time::timeout;
 
-use crate::LIMIT;
+use crate::{LIMIT, publish_raw};
 
 struct Stream {
     rig: Rig,
@@ -101,7 +101,7 @@ async fn a_message_is_sent_processed_and_settled_in_one_trace() {
     for (key, value) in [
         ("messaging.message.id", Value::from("17")),
         ("messaging.message.body.size", Value::from(10)),
-        ("messaging.nats.message.delivery_count", Value::from(1)),
+        ("ctxhop.delivery_count", Value::from(1)),
     ] {
         assert_eq!(attribute(process, key), Some(value), "{key}");
     }
@@ -114,7 +114,7 @@ async fn a_message_is_delivered_again_and_then_given_up() {
     let tally = stream.handle(3, 3, async |_| Err(io::Error::other("no apples"))).await;
     assert_eq!((tally.retried, tally.rejected), (2, 1));
     assert_eq!(stream.unsettled().await, 0);
-    let count = |span| attribute(span, "messaging.nats.message.delivery_count");
+    let count = |span| attribute(span, "ctxhop.delivery_count");
     let counts: Vec<_> = stream.spans("process orders").iter().map(count).collect();
     assert_eq!(counts, [1, 2, 3].map(|count| Some(Value::from(count))));
     stream.rig.tree().assert_single_trace();
@@ -173,6 +173,29 @@ async fn the_server_is_killed_in_between() {
     assert_eq!(tally.acked + tally.unsettled, 1);
     assert_eq!(stream.unsettled().await, tally.unsettled);
     stream.rig.tree().assert_single_trace();
+}
+
+/// What the documentation says of a header that is not UTF-8.
+#[tokio::test]
+async fn a_message_that_ends_the_connection_takes_those_after_it_in_its_batch_along() {
+    for (batch, lost) in [(200, true), (1, false)] {
+        let stream = Stream::new().await;
+        publish_raw(&stream.nats, b"NATS/1.0\r\nbad: \xff\xfe\r\n\r\n");
+        stream.send("orders").await;
+        let mut consumer = stream.consumer(LIMIT).await;
+        let mut messages = consumer.stream().max_messages_per_batch(batch).messages().await.unwrap();
+        if lost {
+            // The server has sent both, and nobody has got them.
+            let until = Box::pin(both_sent(&mut consumer));
+            assert!(messages.take_until(until).next().await.is_none());
+        } else {
+            crate::next(&mut messages).await.unwrap().double_ack().await.unwrap();
+        }
+    }
+}
+
+async fn both_sent(consumer: &mut PullConsumer) {
+    while consumer.info().await.map_or(0, |info| info.num_ack_pending) < 2 {}
 }
 
 #[tokio::test]
