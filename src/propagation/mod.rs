@@ -9,6 +9,68 @@
 //!     Box::new(BaggagePropagator::new()),
 //! ]));
 //! ```
+//!
+//! # Other formats
+//!
+//! Carriers, destinations and layers work with any propagator. Where peers write another format, compose it with these, and put
+//! `TraceContextPropagator` last: of several formats in one message, the last one that is read wins. All of them are written.
+//!
+//! | header | propagator |
+//! |---|---|
+//! | `b3`, `x-b3-traceid` … | `opentelemetry_zipkin::Propagator`, of the version of your `opentelemetry`; it is deprecated together with Zipkin's exporter, and there is no other |
+//! | `uber-trace-id` | none for this version of `opentelemetry`: `opentelemetry-jaeger-propagator` ended with 0.32, because Jaeger's clients are gone. [Implement](TextMapPropagator) one in 20 lines: split the value at its colons into trace id, span id, parent and flags |
+//!
+//! ## Sampling that is not said
+//!
+//! W3C's `traceparent` always says whether a trace is sampled. B3 need not: `x-b3-sampled` may be missing, and then the receiver
+//! chooses. B3's propagator tells this by the flag 2, which is W3C's flag for random ids, and the SDK takes the trace for one that is
+//! not sampled. It also takes B3's debug flag, which asks for sampling, for nothing. And without a trace it writes `b3: 0`, by which
+//! all receivers are asked not to sample. So wrap the propagator, and choose:
+//!
+//! ```
+//! use ctxhop::propagation::TraceContextPropagator;
+//! use opentelemetry::{
+//!     Context,
+//!     propagation::{Extractor, Injector, TextMapCompositePropagator, TextMapPropagator, text_map_propagator::FieldIter},
+//!     trace::{SpanContext, TraceContextExt, TraceFlags, TraceId},
+//! };
+//!
+//! /// B3, and which traces are sampled if their sender leaves it open.
+//! #[derive(Debug)]
+//! struct B3<P>(P, fn(TraceId) -> bool);
+//!
+//! impl<P: TextMapPropagator> TextMapPropagator for B3<P> {
+//!     fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
+//!         if cx.span().span_context().is_valid() {
+//!             self.0.inject_context(cx, injector);
+//!         }
+//!     }
+//!
+//!     fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+//!         let received = self.0.extract_with_context(&Context::new(), extractor);
+//!         let span = received.span().span_context().clone();
+//!         if !span.is_valid() {
+//!             return cx.clone();
+//!         }
+//!         let (flags, id) = (span.trace_flags().to_u8(), span.trace_id());
+//!         let sampled = flags & 0b101 != 0 || flags == 0b10 && self.1(id);
+//!         let flags = TraceFlags::default().with_sampled(sampled);
+//!         cx.with_remote_span_context(SpanContext::new(id, span.span_id(), flags, true, span.trace_state().clone()))
+//!     }
+//!
+//!     fn fields(&self) -> FieldIter<'_> {
+//!         self.0.fields()
+//!     }
+//! }
+//!
+//! /// All of them. Or none: `|_| false`; or the same tenth everywhere: `|id| u128::from_be_bytes(id.to_bytes()) % 10 == 0`.
+//! fn propagator(b3: impl TextMapPropagator + Send + Sync + 'static) -> TextMapCompositePropagator {
+//!     TextMapCompositePropagator::new(vec![Box::new(B3(b3, |_| true)), Box::new(TraceContextPropagator::new())])
+//! }
+//! # propagator(TraceContextPropagator::new());
+//! ```
+//!
+//! Whoever would rather have a trace of their own links to the peer's: [`Trust::LinkOnly`](crate::messaging::Trust::LinkOnly).
 
 pub(crate) mod baggage;
 mod percent;

@@ -1,5 +1,6 @@
 //! The messages of rumqttc on a real Mosquitto, one for each test: it starts in no time.
 
+mod formats;
 mod session;
 mod settling;
 mod topics;
