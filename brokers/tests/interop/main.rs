@@ -1,5 +1,6 @@
 //! Messages to and from Python, by Python's own instrumentation of its clients: one trace, flags and baggage kept.
 
+mod mqtt;
 mod python;
 
 use std::time::Duration;

@@ -179,6 +179,48 @@ def redis_client(role, address, stream):
     connection.close()
 
 
+def paho_client(role, address, topic, version):
+    """paho-mqtt, which nobody instruments: by hand in the user properties, or in an envelope, as version 3 has no properties."""
+    import paho.mqtt.client as mqtt
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    import envelope
+
+    host, port = address.split(":")
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5 if version == 5 else mqtt.MQTTv311)
+    if role == "send":
+        client.connect(host, int(port))
+        client.loop_start()
+        headers = {}
+        propagate.inject(headers)
+        if version == 5:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.UserProperty = list(headers.items())
+            client.publish(topic, BODY, qos=1, properties=properties).wait_for_publish(60)
+        else:
+            client.publish(topic, envelope.seal(headers.items(), BODY), qos=1).wait_for_publish(60)
+        client.disconnect()
+        client.loop_stop()
+    else:
+        def handle(client, userdata, message):
+            if version == 5:
+                headers, body = message.properties.UserProperty, message.payload
+            else:
+                headers, body = envelope.open_envelope(message.payload)
+            assert body == BODY, body
+            token = context.attach(propagate.extract(dict(headers)))
+            received()
+            context.detach(token)
+            client.disconnect()
+
+        client.on_message = handle
+        client.on_subscribe = lambda *_: print("ready", flush=True)
+        client.connect(host, int(port))
+        client.subscribe(topic, qos=1)
+        client.loop_forever()
+
+
 CLIENTS = {
     "pika": pika_client,
     "aio-pika": aio_pika_client,
@@ -186,6 +228,8 @@ CLIENTS = {
     "kafka-python": kafka_python_client,
     "nats-py": nats_client,
     "redis-py": redis_client,
+    "paho-mqtt": lambda *to: paho_client(*to, version=5),
+    "paho-mqtt-3": lambda *to: paho_client(*to, version=3),
 }
 
 signal.alarm(120)

@@ -44,6 +44,20 @@ impl Said {
     }
 }
 
+/// Runs a script of this folder.
+pub(crate) fn python(script: &str) -> Command {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = package.join("target/python/bin/python");
+    assert!(
+        python.exists(),
+        "the peers are not installed:\napt-get install --yes python3-venv\npython3 -m venv brokers/target/python\n\
+         brokers/target/python/bin/pip install --requirement brokers/requirements.txt"
+    );
+    let mut command = Command::new(python);
+    command.arg(package.join("tests/interop").join(script));
+    command
+}
+
 /// A peer under way.
 pub(crate) struct Peer {
     child: Child,
@@ -52,15 +66,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn start(client: &str, role: &str, address: &str, destination: &str) -> Self {
-        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = package.join("target/python/bin/python");
-        assert!(
-            python.exists(),
-            "the peers are not installed:\napt-get install --yes python3-venv\npython3 -m venv brokers/target/python\n\
-             brokers/target/python/bin/pip install --requirement brokers/requirements.txt"
-        );
-        let mut child = Command::new(python)
-            .arg(package.join("tests/interop/peer.py"))
+        let mut child = python("peer.py")
             .args([client, role, address, destination])
             .stdout(Stdio::piped())
             .spawn()
