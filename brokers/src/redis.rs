@@ -11,6 +11,7 @@ use crate::{
 
 /// A server of its own. It writes all that it is told to its file before it answers, so that nothing is lost when it is killed.
 pub struct Redis {
+    arguments: Vec<String>,
     // Dropped in this order.
     server: Option<Server>,
     port: u16,
@@ -24,7 +25,21 @@ impl Redis {
     ///
     /// If it is not installed, or not ready after a minute.
     pub fn start() -> Self {
-        let mut this = Self { server: None, port: free_port(), scratch: Scratch::new("redis") };
+        Self::with_arguments(Vec::new())
+    }
+
+    /// Starts a server in the mode of a cluster. Its slots are nobody's yet.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn cluster() -> Self {
+        let port = free_port().to_string();
+        Self::with_arguments(["--cluster-enabled", "yes", "--cluster-port", &port].map(str::to_owned).into())
+    }
+
+    fn with_arguments(arguments: Vec<String>) -> Self {
+        let mut this = Self { arguments, server: None, port: free_port(), scratch: Scratch::new("redis") };
         this.boot();
         this
     }
@@ -75,7 +90,7 @@ impl Redis {
         let log = self.scratch.path().join("server.log");
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", "", "--dir"]).arg(data);
-        command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+        command.args(["--appendonly", "yes", "--appendfsync", "always"]).args(&self.arguments);
         let mut server = Server::start(command, "redis-server", &self.scratch, &log);
         let port = self.port;
         server.wait_until(|| greeting(port, b"PING\r\n") == Some(*b"+PONG"), &log);

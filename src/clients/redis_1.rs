@@ -134,21 +134,22 @@ impl Group {
     /// The stream that rejected entries are added to, with their fields as they are. Without it, a rejected entry is
     /// acknowledged, and stays in its stream until that is trimmed.
     ///
-    /// In a cluster it may be in any slot.
+    /// In a cluster it may be in any slot, because no transaction has both streams.
     pub fn dead_letters(self, stream: impl Into<String>) -> Self {
         Self { dead_letters: Some(stream.into()), ..self }
     }
 
     /// How long after its delivery an entry that is not settled is delivered again: one that is to be retried, and one
-    /// whose consumer is gone. By default it is a minute.
+    /// whose consumer is gone. By default it is a minute. A consumer looks for such entries twice in this time, between two
+    /// reads.
     ///
     /// It has to be longer than the handling of a whole [batch](Self::batch), or an entry is handled twice at the same time.
     pub fn claim_after(self, idle: Duration) -> Self {
         Self { claim_after: idle, ..self }
     }
 
-    /// How many entries a consumer reads at once: 16 by default. Those that wait for the handler are the consumer's own, and
-    /// their time runs.
+    /// How many entries a consumer reads at once: 16 by default. Those that wait for the handler are delivered, and their
+    /// time runs.
     pub fn batch(self, entries: usize) -> Self {
         Self { batch: entries.max(1), ..self }
     }
@@ -163,6 +164,8 @@ impl Group {
 
     /// The entries for one consumer of the group, for [`try_process_each`](crate::messaging::Destination::try_process_each):
     /// new ones, and those that nobody has settled in [time](Self::claim_after).
+    ///
+    /// `consumer` is a name that no other consumer of the group has. Keep it over restarts, because Redis keeps each name.
     ///
     /// `reading` has to be a connection of its own, and not a clone, because a read that waits holds up what is sent after
     /// it. `settling` is cloned for each entry, and may serve all consumers of a process, and producers.
@@ -285,7 +288,8 @@ impl<R: ConnectionLike, C: Clone> Reader<R, C> {
 }
 
 fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    // Redis' integers are signed.
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX).unsigned_abs()
 }
 
 fn present(entries: Read) -> impl Iterator<Item = (String, Fields)> {
@@ -323,7 +327,7 @@ impl<C> fmt::Debug for Entry<C> {
 
 impl<C> Carrier for Entry<C> {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        let named = self.fields.iter().filter(move |(name, _)| from_utf8(name).is_ok_and(|name| same_key(name, key)));
+        let named = self.fields.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(key.as_bytes()));
         named.map(|(_, value)| text(value))
     }
 

@@ -1,6 +1,7 @@
 //! The entries of redis' streams on a real Redis, one for each test: it starts in no time.
 
 mod carriers;
+mod connections;
 mod fields;
 mod lost;
 mod settling;

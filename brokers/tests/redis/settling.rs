@@ -1,6 +1,6 @@
 //! The consumer loop on Redis: what it settles, and what the trace says of it.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use ctxhop::{
     clients::redis_1::Group,
@@ -196,6 +196,14 @@ async fn a_settlement_that_redis_refuses_is_a_failure() {
     let tally = shop.handle(1, 3, by_hand).await;
     assert_eq!((tally.acked, tally.unsettled), (0, 1));
     assert_eq!(shop.spans("ack orders")[0].status, Status::error("the entry is not pending any more"));
+}
+
+#[tokio::test]
+async fn a_group_that_claims_nothing_delivers_what_is_new() {
+    let mut shop = Shop::new().await;
+    shop.group = shop.group.claim_after(Duration::MAX).batch(0);
+    shop.send("two apples").await;
+    assert_eq!(shop.handle(1, 1, async |_| Ok(())).await.acked, 1);
 }
 
 /// As where a group has been made anew.

@@ -28,7 +28,11 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn new() -> Self {
-        let (rig, redis) = (Rig::new(), Redis::start());
+        Self::on(Redis::start()).await
+    }
+
+    pub(crate) async fn on(redis: Redis) -> Self {
+        let rig = Rig::new();
         let connection = redis.with_group("orders", "billing").await;
         let orders = rig.destination("redis", "orders").consumer_group("billing");
         let group = Group::new("orders", "billing").claim_after(CLAIM_AFTER).dead_letters("orders.dead");
