@@ -30,12 +30,12 @@ pub mod channel;
     )))
 )]
 pub mod clients;
-pub mod docs;
 #[cfg(feature = "doctor")]
 #[cfg_attr(docsrs, doc(cfg(feature = "doctor")))]
 pub mod doctor;
 #[cfg(any(feature = "futures", feature = "hyper"))]
 pub mod executor;
+pub mod manual;
 #[cfg(feature = "messaging")]
 #[cfg_attr(docsrs, doc(cfg(feature = "messaging")))]
 pub mod messaging;

@@ -1,4 +1,4 @@
-//! What keeps a span open, and the call that does not: a test for each row of the table in `src/docs/open_spans.rs`, with spans of
+//! What keeps a span open, and the call that does not: a test for each row of the table in `src/manual/open_spans.md`, with spans of
 //! OpenTelemetry and with spans of `tracing`.
 
 #[path = "support/tracing.rs"]

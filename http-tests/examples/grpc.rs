@@ -1,4 +1,4 @@
-//! A tonic server and client, in one trace. The README shows the part between the marks; `Echo` and `call` stand for what
+//! A tonic server and client, in one trace. The manual shows the part between the marks; `Echo` and `call` stand for what
 //! is generated.
 
 use bytes::Bytes;

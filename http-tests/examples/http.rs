@@ -1,4 +1,4 @@
-//! An axum server and a reqwest client, in one trace. The README shows the part between the marks.
+//! An axum server and a reqwest client, in one trace. The manual shows the part between the marks.
 
 use axum::{Router, extract::MatchedPath, routing::get};
 use ctxhop::{propagation::TraceContextPropagator, testing::TraceRecorder, tower::TraceLayer};

@@ -31,7 +31,7 @@
 //! | `LEAKED` | a poll, job or call has returned, and a guard that was attached in it is still attached | drop the guard before the `.await`; [`run`](crate::Snapshot::run) instead of a guard |
 //! | `LOST` | a hop captured no span while spans were open elsewhere, and root spans were started in it | carry the context to where the hop is; or say that nothing is to be carried, by [`detached`](crate::Propagate::detached) |
 //! | `ROOT` | a root span was started outside any hop while spans were open elsewhere | as for `LOST`; the hop is a bare one |
-//! | `HELD` | a hop still holds a context whose span has ended a while ago | `spawn_parent_only`, `spawn_detached`, `send_parent_only`; see [what keeps a span open](crate::docs::open_spans) |
+//! | `HELD` | a hop still holds a context whose span has ended a while ago | `spawn_parent_only`, `spawn_detached`, `send_parent_only`; see [what keeps a span open](crate::manual::open_spans) |
 //! | `OPEN` | a span was started a while ago and has not ended; the hops that hold it are named | as for `HELD`, or end the span by `span().end()` |
 //! | `FULL` | a context could not be attached, because others have attached 65,534 on the thread | find the recursion or the forgotten guards |
 //! | `NON-ROOT` | `extract` or `process` is called where a span is current that no hop attached | drop the guard of the message before; or [`run`](crate::Snapshot::run) the work around |

@@ -38,7 +38,7 @@
 //! [`detached()`](crate::Propagate::detached) knows of the OpenTelemetry context alone: a task on a current-thread runtime
 //! still sees the span that is entered around `block_on`. `with_context(TracingSnapshot::none())` hides that one, too.
 //!
-//! [What keeps a span open](crate::docs::open_spans) lists what holds a span longer than one expects, with the call that does not.
+//! [What keeps a span open](crate::manual::open_spans) lists what holds a span longer than one expects, with the call that does not.
 //! Have clippy refuse the calls that lose the span: `lint-check/clippy-tracing.toml` in the repository is for that.
 //!
 //! # Messages

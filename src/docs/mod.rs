@@ -1,3 +1,0 @@
-//! Chapters that belong to no single module.
-
-pub mod open_spans;
