@@ -330,7 +330,7 @@ impl<T, S: Snapshot> WithContext<T, S> {
     /// let seen = rx.recv().unwrap().run(|hello| (hello, Context::current().get::<&str>().copied()));
     /// assert_eq!(seen, ("hello", Some("sender")));
     /// ```
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn run<R>(self, f: impl FnOnce(T) -> R) -> R {
         self.carried.run(f)

@@ -42,10 +42,21 @@ impl Snapshot for Context {
     #[inline]
     fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         if !Attaches::take_one() {
-            return run_looking(self, f);
+            return run_looking(self.clone(), f);
         }
         trail::attaching();
         let _guard = Context::attach(self.clone());
+        f()
+    }
+
+    /// As the provided method, in the same way.
+    #[inline]
+    fn run_once<R>(self, f: impl FnOnce() -> R) -> R {
+        if !Attaches::take_one() {
+            return run_looking(self, f);
+        }
+        trail::attaching();
+        let _guard = Context::attach(self);
         f()
     }
 
@@ -88,8 +99,8 @@ impl fmt::Debug for ContextGuard {
 
 #[cold]
 #[inline(never)]
-fn run_looking<R>(context: &Context, f: impl FnOnce() -> R) -> R {
-    let _guard = attach_looking(context.clone());
+fn run_looking<R>(context: Context, f: impl FnOnce() -> R) -> R {
+    let _guard = attach_looking(context);
     f()
 }
 

@@ -155,6 +155,26 @@ pub trait Snapshot: Clone {
         f()
     }
 
+    /// Runs `f` with this snapshot attached, for the last time.
+    ///
+    /// This is what a message, a closure or a dropped value goes through. The provided method attaches, and calls `f`. A
+    /// snapshot that needs no [`Guard`](Self::Guard) around a call can do the same for less.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::Snapshot;
+    /// use opentelemetry::Context;
+    ///
+    /// let cx = Context::new().with_value("in");
+    /// assert_eq!(cx.run_once(|| Context::current().get::<&str>().copied()), Some("in"));
+    /// ```
+    #[inline]
+    fn run_once<R>(self, f: impl FnOnce() -> R) -> R {
+        let _guard = self.attach();
+        f()
+    }
+
     /// Does asynchronous work with this snapshot attached: calls `f` at the first poll, and polls its future.
     ///
     /// Use it where a message arrives in asynchronous code: `carrier::extract(&headers).run_async(|| handle(message)).await`.
