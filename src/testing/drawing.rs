@@ -193,11 +193,11 @@ impl TreeDisplay<'_> {
 }
 
 /// Zero for a span that ends before it starts, which a clock set back makes.
-fn duration(span: &SpanData) -> Duration {
+pub(super) fn duration(span: &SpanData) -> Duration {
     span.end_time.duration_since(span.start_time).unwrap_or_default()
 }
 
-fn humanise(duration: Duration) -> String {
+pub(super) fn humanise(duration: Duration) -> String {
     if duration < Duration::from_micros(1) { format!("{duration:?}") } else { format!("{duration:.2?}") }
 }
 
@@ -334,6 +334,11 @@ impl Label {
         }
         Self { name: one_line(node.name()), details }
     }
+}
+
+/// `1 span`, or `2 spans`.
+pub(super) fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Escapes what would end the line, or change how a terminal shows it.

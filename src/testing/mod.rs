@@ -1,4 +1,4 @@
-//! Record spans in memory and look at the traces that they form; check carriers.
+//! Record spans in memory and look at the traces that they form, as text or as a web page; check carriers.
 //!
 //! A context that is lost at a hop shows as a trace in pieces. [`TraceRecorder`] is a tracer provider that keeps its
 //! spans, [`TraceTree`] puts them together and draws them:
@@ -26,10 +26,14 @@
 //! the drawing, which is the same in every run, with the expected one. [`TraceRecorder::wait_until`] waits for spans
 //! that end later, and [`TraceRecorder::open_spans`] tells which spans something still holds.
 //!
+//! A system of several services is one recorder, with a [`service`](TraceRecorder::service) for each.
+//! [`TraceTree::services`] says which calls which, and [`TraceTree::html`] makes a page to look at.
+//!
 //! [`carrier_contract`] checks a [`Carrier`](crate::carrier::Carrier) that you implement.
 
 mod carrier;
 mod drawing;
+mod html;
 mod origin;
 mod recorder;
 mod services;
@@ -38,6 +42,7 @@ mod tree;
 
 pub use carrier::{CarrierContract, carrier_contract};
 pub use drawing::TreeDisplay;
+pub use html::TreeHtml;
 pub use recorder::TraceRecorder;
 pub use services::{Service, ServiceEdge, ServiceEdgeKind, ServiceGraph};
 pub use tree::{Parent, TraceNode, TraceTree};

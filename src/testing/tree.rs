@@ -8,8 +8,8 @@ use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::{Resource, trace::SpanData};
 
 use super::{
-    ServiceGraph, TreeDisplay,
-    drawing::one_line,
+    ServiceGraph, TreeDisplay, TreeHtml,
+    drawing::{counted, one_line},
     origin::{Origin, Recorded},
 };
 
@@ -268,6 +268,20 @@ impl TraceTree {
         ServiceGraph::new(self)
     }
 
+    /// The tree as a web page, which [`TreeHtml`] describes.
+    pub const fn html(&self) -> TreeHtml<'_> {
+        TreeHtml::new(self)
+    }
+
+    /// The tree that this one is once its open spans are in it, too.
+    pub(super) fn with_open_as_finished(&self) -> Self {
+        if self.open.is_empty() {
+            return self.clone();
+        }
+        let recorded = |(span, origin): (&SpanData, &Origin)| Recorded { span: span.clone(), origin: origin.clone() };
+        Self::with_open(self.all().map(recorded), Vec::new())
+    }
+
     /// All spans, finished and open, and who made each.
     pub(super) fn all(&self) -> impl Iterator<Item = (&SpanData, &Origin)> {
         let finished = top_down(&self.roots).map(|node| (&node.span, &node.origin));
@@ -293,10 +307,6 @@ impl TraceTree {
         }
         text
     }
-}
-
-fn counted(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Like [`display()`](TraceTree::display).

@@ -162,14 +162,6 @@ impl ServiceEdge {
     }
 }
 
-/// `×12`, or `×13, 1 failed (8 %)`.
-pub(super) fn counted(count: usize, errors: usize) -> String {
-    match errors {
-        0 => format!("×{count}"),
-        _ => format!("×{count}, {errors} failed ({:.0} %)", 100.0 * errors as f64 / count as f64),
-    }
-}
-
 impl ServiceEdgeKind {
     pub(super) const fn arrow(self) -> &'static str {
         match self {
@@ -190,7 +182,10 @@ impl fmt::Display for ServiceGraph {
         if f.alternate() {
             for edge in &self.edges {
                 let (from, to, by) = (one_line(&edge.from), one_line(&edge.to), one_line(&edge.by()));
-                write!(f, "\n{from} {} {to}: {by} {}", edge.kind.arrow(), counted(edge.count, edge.errors))?;
+                write!(f, "\n{from} {} {to}: {by} ×{}", edge.kind.arrow(), edge.count)?;
+                if edge.errors > 0 {
+                    write!(f, ", {} failed ({:.0} %)", edge.errors, 100.0 * edge.error_share())?;
+                }
             }
         }
         Ok(())
