@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, RawWaker, RawWakerVTable, Waker},
     time::Instant,
 };
 
@@ -32,6 +32,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("a stream that nobody polls holds no message up", idle_stream),
     ("closing wakes all publishers", closing_wakes_publishers),
     ("the end wakes all consumers", end_wakes_consumers),
+    ("a waker may look at the queue when it is cloned", curious_waker),
 ];
 
 type Queue = Arc<Store<usize>>;
@@ -315,4 +316,33 @@ fn end_wakes_consumers() {
     settles.join().unwrap();
     let received = consumers.into_iter().map(|consumer| consumer.join().unwrap()).filter(|received| *received).count();
     assert_eq!(received, usize::from(comes_back));
+}
+
+/// What looks at a queue when it is cloned. Shuttle panics if the queue is locked then.
+fn curious(queue: &Store<usize>) -> Waker {
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| (), |_| (), |_| ());
+
+    fn clone(queue: *const ()) -> RawWaker {
+        // SAFETY: it is the queue that `curious` was given, and the case below drops it last.
+        unsafe { &*queue.cast::<Store<usize>>() }.len();
+        RawWaker::new(queue, &VTABLE)
+    }
+
+    // SAFETY: nothing is owned, and a wake does nothing.
+    unsafe { Waker::from_raw(RawWaker::new((&raw const *queue).cast(), &VTABLE)) }
+}
+
+fn curious_waker() {
+    let queue = bounded(1);
+    let looking = Arc::clone(&queue);
+    let looks = thread::spawn(move || (0..3).for_each(|_| assert!(looking.len() <= 1)));
+    let waker = curious(&queue);
+    let mut task = Context::from_waker(&waker);
+    let mut place = None;
+    assert!(pin!(queue.recv()).poll(&mut task).is_pending());
+    assert!(queue.poll_next(&mut place, &mut task).is_pending());
+    assert!(try_publish(&queue, 0));
+    assert!(pin!(queue.publish(1)).poll(&mut task).is_pending());
+    looks.join().unwrap();
+    place.into_iter().for_each(|place| queue.leave(place));
 }

@@ -2,8 +2,9 @@ use std::{collections::BTreeMap, mem, task::Waker};
 
 /// Tasks that wait, in the order in which they came.
 ///
-/// Whoever has a place and is not in the line any more has been called. The methods give wakers back instead of waking or
-/// dropping them, because both may run a stranger's code, which must not happen while the store is locked.
+/// Whoever has a place and is not in the line any more has been called. The methods take wakers that are cloned already, and
+/// give wakers back instead of waking or dropping them, because each of the three may run a stranger's code, which must not
+/// happen while the store is locked.
 #[derive(Default)]
 pub(super) struct Line {
     last: u64,
@@ -14,12 +15,17 @@ impl Line {
     /// Waits at `place`, or at the end of the line without one. The place is kept from then on: who waits again does not
     /// go to the end. Returns the waker that this one replaces.
     #[must_use]
-    pub(super) fn wait(&mut self, place: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+    pub(super) fn wait(&mut self, place: &mut Option<u64>, waker: Waker) -> Option<Waker> {
         let place = *place.get_or_insert_with(|| {
             self.last += 1;
             self.last
         });
-        self.waiting.insert(place, waker.clone())
+        self.waiting.insert(place, waker)
+    }
+
+    /// Whether `place` waits, and will wake the same task.
+    pub(super) fn waits_with(&self, place: Option<u64>, waker: &Waker) -> bool {
+        place.and_then(|place| self.waiting.get(&place)).is_some_and(|waiting| waiting.will_wake(waker))
     }
 
     pub(super) fn is_waiting(&self, place: u64) -> bool {

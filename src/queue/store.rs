@@ -13,8 +13,8 @@ use super::{
 
 /// Where messages wait to be received, and publishers to have room: a list and three lines of waiting tasks behind one lock.
 ///
-/// Neither a waker nor a message is dropped, and no task is woken, while it is locked: each may run code that comes back
-/// here.
+/// No waker is cloned, no waker and no message is dropped, and no task is woken, while it is locked: each may run code that
+/// comes back here. So who has to wait looks once more, with a clone of its waker.
 pub(super) struct Store<M> {
     capacity: Option<usize>,
     state: Mutex<State<M>>,
@@ -200,16 +200,27 @@ impl<M> Store<M> {
         place: &mut Option<u64>,
         task: &mut task::Context<'_>,
     ) -> Poll<Option<Envelope<M>>> {
-        let mut state = self.lock();
-        let taken = state.take();
-        let line = line(&mut state);
-        let waker = match &taken {
-            Poll::Ready(_) => place.take().and_then(|place| line.leave(place)),
-            Poll::Pending => line.wait(place, task.waker()),
-        };
-        drop(state);
-        drop(waker);
-        taken.map(|taken| taken.map(deliver))
+        let mut clone = None;
+        loop {
+            let mut state = self.lock();
+            let taken = state.take();
+            let line = line(&mut state);
+            let waker = match &taken {
+                Poll::Ready(_) => place.take().and_then(|place| line.leave(place)),
+                Poll::Pending if line.waits_with(*place, task.waker()) => None,
+                Poll::Pending => match clone.take() {
+                    Some(clone) => line.wait(place, clone),
+                    None => {
+                        drop(state);
+                        clone = Some(task.waker().clone());
+                        continue;
+                    }
+                },
+            };
+            drop(state);
+            drop(waker);
+            return taken.map(|taken| taken.map(deliver));
+        }
     }
 
     /// A stream is gone.
@@ -298,18 +309,29 @@ impl<M> Future for Publishing<'_, M> {
         let this = &mut *self;
         assert!(this.message.is_some(), "a publish that is done was polled again");
         let now = Instant::now();
-        let mut state = this.store.lock();
-        let waits = state.open
-            && match this.place {
-                Some(place) => state.publishers.is_waiting(place),
-                None => !state.take_room(),
-            };
-        if waits {
-            let waker = state.publishers.wait(&mut this.place, task.waker());
+        let mut clone = None;
+        let mut state = loop {
+            let mut state = this.store.lock();
+            let waits = state.open
+                && match this.place {
+                    Some(place) => state.publishers.is_waiting(place),
+                    None => !state.take_room(),
+                };
+            if !waits {
+                break state;
+            }
+            if state.publishers.waits_with(this.place, task.waker()) {
+                return Poll::Pending;
+            }
+            if let Some(clone) = clone.take() {
+                let waker = state.publishers.wait(&mut this.place, clone);
+                drop(state);
+                drop(waker);
+                return Poll::Pending;
+            }
             drop(state);
-            drop(waker);
-            return Poll::Pending;
-        }
+            clone = Some(task.waker().clone());
+        };
         this.place = None;
         let message = this.message.take().expect("asserted above");
         if !state.open {
