@@ -435,6 +435,53 @@ async fn the_parent_is_what_the_headers_say() {
 }
 
 #[tokio::test]
+async fn the_trace_id_replaces_what_the_service_says() {
+    let rig = Rig::new();
+    let name = http::HeaderName::from_static("x-trace-id");
+    let service = tower::service_fn(async |_: Request<()>| {
+        let response = Response::builder().header("x-trace-id", "mine").header("x-trace-id", "and mine");
+        Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+    });
+    let layer = rig.server().trace_id_header(name);
+    let response = ServiceBuilder::new().layer(layer).service(service).oneshot(Request::new(())).await.unwrap();
+    let said: Vec<_> =
+        response.headers().get_all("x-trace-id").iter().map(|id| id.to_str().unwrap().to_owned()).collect();
+    drop(response);
+    let server = rig.check(SpanKind::Server, &["GET 200"]).await.remove(0);
+    assert_eq!(said, [server.span_context.trace_id().to_string()]);
+}
+
+#[tokio::test]
+async fn a_proxy_in_front_says_which_scheme_the_client_used() {
+    let shop = "https://shop.example/";
+    for (forwarded, uri, expected) in [
+        (None, "/", "http"),
+        (None, shop, "https"),
+        (Some("https"), "/", "https"),
+        (Some("HTTPS"), "/", "https"),
+        (Some("https, http"), "/", "https"),
+        (Some("http"), shop, "http"),
+        (Some("gopher"), "/", "http"),
+        (Some("gopher, https"), "/", "http"),
+        (Some(""), shop, "https"),
+    ] {
+        let rig = Rig::new();
+        let service =
+            tower::service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
+        let mut request = Request::builder().uri(uri);
+        if let Some(forwarded) = forwarded {
+            request = request.header("x-forwarded-proto", forwarded);
+        }
+        let server = ServiceBuilder::new().layer(rig.server()).service(service);
+        drop(server.oneshot(request.body(()).unwrap()).await.unwrap());
+        let span = rig.check(SpanKind::Server, &["GET 200"]).await.remove(0);
+        assert_eq!(attribute(&span.attributes, "url.scheme").as_deref(), Some(expected), "{forwarded:?} {uri}");
+        let point = rig.points().remove(0);
+        assert_eq!(point.get("url.scheme").as_deref(), Some(expected), "{forwarded:?} {uri}");
+    }
+}
+
+#[tokio::test]
 async fn strangers_are_linked_to() {
     let rig = Rig::new();
     let layer = rig.server().trust(Trust::LinkOnly).baggage(BaggagePolicy::allow(["tenant"]));
