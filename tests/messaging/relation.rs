@@ -4,7 +4,9 @@ use ctxhop::{
     carrier::Headers,
     messaging::{BaggagePolicy, Destination, Relation, Settlement, Trust},
     prelude::*,
+    queue::{self, Message},
 };
+use futures::executor::block_on;
 use opentelemetry::{
     Context, KeyValue,
     baggage::BaggageExt,
@@ -214,39 +216,65 @@ send orders [producer]
     );
 }
 
-/// A stranger's message is sent on: what is in it afterwards, and how many links the span has.
-fn sent_on(trust: Trust, policy: BaggagePolicy) -> (Option<String>, Option<String>, usize) {
+/// Sends a message, and gives its headers back as a receiver sees them.
+type Sends = fn(&Destination, Headers) -> Headers;
+
+const SENDS: [(&str, Sends); 4] = [
+    ("send", |orders, mut message| {
+        orders.send(&mut message).run(|| ());
+        message
+    }),
+    ("create", |orders, mut message| {
+        orders.create(&mut message).run(|| ());
+        message
+    }),
+    ("send_batch", |orders, message| {
+        let mut batch = [message];
+        orders.send_batch(&mut batch).run(|| ());
+        let [message] = batch;
+        message
+    }),
+    ("publish_message", |orders, message| {
+        let (publisher, consumer) = queue::unbounded(orders.clone());
+        block_on(publisher.publish_message(Message::new(()).with_headers(message))).unwrap();
+        consumer.try_recv().unwrap().headers.clone()
+    }),
+];
+
+/// A stranger's message is sent on: what is in it afterwards, and how many links the span has, if there is a span.
+fn sent_on(
+    sends: Sends,
+    trust: Trust,
+    policy: BaggagePolicy,
+    baggage: &str,
+) -> (String, Option<String>, Option<usize>) {
     let rig = Rig::new();
     let orders = rig.orders.clone().trust(trust).baggage(policy);
-    let mut message = Headers::from_iter([("traceparent", PARENT), ("baggage", "role=admin,tenant=acme")]);
-    orders.send(&mut message).run(|| ());
-    let span = rig.recorder.spans().pop().unwrap();
-    let value = |name| message.get(name).map(ToOwned::to_owned);
-    (value("traceparent"), value("baggage"), span.links.len())
+    let message = sends(&orders, Headers::from_iter([("traceparent", PARENT), ("baggage", baggage)]));
+    let links = rig.recorder.spans().pop().map(|span| span.links.len());
+    (message.get("traceparent").unwrap().to_owned(), message.get("baggage").map(ToOwned::to_owned), links)
 }
 
 #[test]
 fn the_policies_hold_for_what_is_sent_on() {
-    let kept = Some(PARENT.to_owned());
-    let (traceparent, baggage, links) = sent_on(Trust::Continue, BaggagePolicy::Keep);
-    assert_eq!((traceparent, links), (kept.clone(), 1));
-    assert_eq!(baggage.as_deref(), Some("role=admin,tenant=acme"));
-
-    assert_eq!(sent_on(Trust::Continue, BaggagePolicy::Strip), (kept.clone(), None, 1));
-    let allowed = sent_on(Trust::Continue, BaggagePolicy::allow(["tenant"]));
-    assert_eq!(allowed, (kept.clone(), Some("tenant=acme".to_owned()), 1));
-
-    // Nobody can tell what is in it, and a laxer receiver may read it.
-    let rig = Rig::new();
-    let orders = rig.orders.clone().baggage(BaggagePolicy::Strip);
-    let mut message = Headers::from_iter([("traceparent", PARENT), ("baggage", "role admin")]);
-    orders.send(&mut message).run(|| ());
-    assert_eq!((message.get("traceparent"), message.get("baggage")), (Some(PARENT), None));
-
-    for (trust, links_expected) in [(Trust::LinkOnly, 1), (Trust::Ignore, 0)] {
-        let (traceparent, baggage, links) = sent_on(trust, BaggagePolicy::Keep);
-        assert_ne!(traceparent, kept, "{trust:?}");
-        assert!(traceparent.is_some(), "{trust:?}");
-        assert_eq!((baggage, links), (None, links_expected), "{trust:?}");
+    const BAGGAGE: &str = "role=admin,tenant=acme";
+    for (name, sends) in SENDS {
+        // What is created already is not created again.
+        let linked = (name != "create").then_some(1);
+        for (policy, baggage, expected) in [
+            (BaggagePolicy::Keep, BAGGAGE, Some(BAGGAGE)),
+            (BaggagePolicy::Strip, BAGGAGE, None),
+            (BaggagePolicy::allow(["tenant"]), BAGGAGE, Some("tenant=acme")),
+            // Nobody can tell what is in it, and a laxer receiver may read it.
+            (BaggagePolicy::Strip, "role admin", None),
+        ] {
+            let sent = sent_on(sends, Trust::Continue, policy, baggage);
+            assert_eq!(sent, (PARENT.to_owned(), expected.map(ToOwned::to_owned), linked), "{name}: {baggage}");
+        }
+        for (trust, links_expected) in [(Trust::LinkOnly, 1), (Trust::Ignore, 0)] {
+            let (traceparent, baggage, links) = sent_on(sends, trust, BaggagePolicy::Keep, BAGGAGE);
+            assert_ne!(traceparent, PARENT, "{name}: {trust:?}");
+            assert_eq!((baggage, links), (None, Some(links_expected)), "{name}: {trust:?}");
+        }
     }
 }
