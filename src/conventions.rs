@@ -7,6 +7,7 @@
 // Each feature uses its own of them; with both, none may be left over.
 #![cfg_attr(not(all(feature = "messaging", feature = "tower")), allow(dead_code, unused_imports))]
 
+#[cfg(any(feature = "messaging", feature = "tower"))]
 use opentelemetry_semantic_conventions::attribute::{
     MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT, MESSAGING_SERVICEBUS_MESSAGE_DELIVERY_COUNT,
 };
@@ -18,6 +19,7 @@ pub(crate) use opentelemetry_semantic_conventions::attribute::{
 pub(crate) use opentelemetry_semantic_conventions::attribute::{
     MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY, MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG,
 };
+#[cfg(any(feature = "messaging", feature = "tower"))]
 pub(crate) use opentelemetry_semantic_conventions::{
     SCHEMA_URL,
     attribute::{
@@ -78,14 +80,16 @@ pub(crate) const MQTT_DUPLICATE: &str = "ctxhop.mqtt.duplicate";
 #[cfg(feature = "rumqttc-0_25")]
 pub(crate) const ENVELOPE_FLAW: &str = "ctxhop.envelope_flaw";
 
-/// The event for headers that are of no use, and what is wrong with them.
+/// The event for headers that are of no use, the one for a message that has no room for a header, and what is wrong.
 pub(crate) const CONTEXT_REJECTED: &str = "ctxhop.context_rejected";
+pub(crate) const CONTEXT_REFUSED: &str = "ctxhop.context_refused";
 pub(crate) const REASON: &str = "ctxhop.reason";
 
 /// What a method is called that is not known.
 pub(crate) const OTHER: &str = "_OTHER";
 
 /// The attributes for headers that the user has asked for; the header's name follows.
+#[cfg(any(feature = "messaging", feature = "tower"))]
 pub(crate) mod headers {
     pub(crate) const HTTP_REQUEST: &str = opentelemetry_semantic_conventions::attribute::HTTP_REQUEST_HEADER;
     pub(crate) const HTTP_RESPONSE: &str = opentelemetry_semantic_conventions::attribute::HTTP_RESPONSE_HEADER;
@@ -104,6 +108,7 @@ pub(crate) mod message {
 }
 
 /// The delivery count of a message. The registry has a name for two systems.
+#[cfg(any(feature = "messaging", feature = "tower"))]
 pub(crate) fn delivery_count(system: &str) -> &'static str {
     match system {
         "gcp_pubsub" => MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT,

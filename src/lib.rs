@@ -2,7 +2,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bound;
-#[cfg(any(feature = "messaging", feature = "tower"))]
 mod conventions;
 mod hop;
 mod snapshot;

@@ -20,8 +20,9 @@
 //! let all receivers open envelopes first, and senders seal afterwards.
 //!
 //! A message that begins like an envelope and goes on in another way is an [`OpenError`], which gives the message back: take it for a
-//! plain one, or refuse it. To seal a payload of bytes that you do not know makes sure that its receiver does not open the payload
-//! itself.
+//! plain one, or refuse it. The bytes of a stranger may be a whole envelope, with headers of the stranger's choice. Whoever relays such
+//! bytes as they are has the receiver open it. So seal what you relay, also with no headers: the receiver opens your envelope,
+//! and takes what is in it for the payload.
 //!
 //! # The frame
 //!

@@ -7,10 +7,13 @@ use opentelemetry::{
 };
 
 use super::{Carrier, is_line, same_key};
-use crate::propagation::{
-    Header, TRACEPARENT, TRACESTATE,
-    baggage::{self, members},
-    commas, leading_members, tracestate,
+use crate::{
+    conventions::{CONTEXT_REFUSED, REASON},
+    propagation::{
+        Header, TRACEPARENT, TRACESTATE,
+        baggage::{self, members},
+        commas, leading_members, tracestate,
+    },
 };
 
 /// Puts a context into a message, by the global propagator.
@@ -187,8 +190,8 @@ impl<C: Carrier> Replacing<'_, C> {
         self.refused = true;
         let span = self.cx.span();
         if span.is_recording() {
-            let reason = KeyValue::new("ctxhop.reason", format!("the message {how} the {key}"));
-            span.add_event("ctxhop.context_refused", vec![reason]);
+            let reason = KeyValue::new(REASON, format!("the message {how} the {key}"));
+            span.add_event(CONTEXT_REFUSED, vec![reason]);
         }
     }
 }

@@ -89,6 +89,10 @@ impl<T> Consumer<T> {
     /// queue. Settle the deliveries that you have before you wait for the end: whoever collects deliveries until `None`, or
     /// in `chunks`, may wait for ever.
     ///
+    /// A message wakes the task that has waited longest. Poll the future again when it is woken, or drop it, so that the message
+    /// wakes the next one. A future that is kept, woken and not polled leaves the message in the queue while other tasks wait:
+    /// for instance one that is pinned outside of a `select!` whose other branch takes long.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe: if the future is dropped before it is ready, no message was taken.
