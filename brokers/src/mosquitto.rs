@@ -31,13 +31,14 @@ impl Mosquitto {
         Self::with_settings("persistence false\n")
     }
 
-    /// Starts a server that writes its sessions to the disk after each change.
+    /// Starts a server that writes its sessions to the disk after so many changes. It has acknowledged messages by then.
     ///
     /// # Panics
     ///
     /// As [`start`](Self::start).
-    pub fn durable() -> Self {
-        Self::with_settings("persistence true\nautosave_on_changes true\nautosave_interval 1\n")
+    pub fn durable(changes: usize) -> Self {
+        let changes = format!("autosave_on_changes true\nautosave_interval {changes}\n");
+        Self::with_settings(&format!("persistence true\n{changes}"))
     }
 
     fn with_settings(settings: &str) -> Self {

@@ -200,7 +200,7 @@ async fn a_connection_that_is_lost_in_between_fails_the_settlement_and_the_messa
 
 #[tokio::test]
 async fn the_server_is_killed_in_between() {
-    let mut orders = Orders::on(Mosquitto::durable()).await;
+    let mut orders = Orders::on(Mosquitto::durable(1)).await;
     orders.send(QoS::AtLeastOnce).await;
     let delivery = timeout(LIMIT, orders.session.deliveries.next()).await.unwrap().unwrap();
     orders.server.kill_and_restart();
