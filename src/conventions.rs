@@ -80,7 +80,7 @@ pub(crate) const MQTT_DUPLICATE: &str = "ctxhop.mqtt.duplicate";
 #[cfg(feature = "rumqttc-0_25")]
 pub(crate) const ENVELOPE_FLAW: &str = "ctxhop.envelope_flaw";
 
-/// The event for headers that are of no use, the one for a message that has no room for a header, and what is wrong.
+/// The event for headers that cannot be read, the one for a message that has no room for a header, and what is wrong.
 pub(crate) const CONTEXT_REJECTED: &str = "ctxhop.context_rejected";
 pub(crate) const CONTEXT_REFUSED: &str = "ctxhop.context_refused";
 pub(crate) const REASON: &str = "ctxhop.reason";

@@ -34,7 +34,7 @@ use crate::{
 /// Binds a context to any value: a future, stream, sink, iterator, closure or message.
 ///
 /// Import it (or [`ctxhop::prelude`](crate::prelude)) and call [`with_current_context`](Self::with_current_context) on
-/// what you hand over. What comes back is a [`WithContext`]: still a future if the value was one, still a stream, and
+/// what you hand over. The result is a [`WithContext`]: still a future if the value was one, still a stream, and
 /// so on.
 ///
 /// opentelemetry's own `FutureExt` has methods of the same names, and `anyhow::Context` has a `with_context`. Import one
@@ -130,8 +130,8 @@ pin_project! {
     /// A value together with the context that it belongs to. Made by [`Propagate`].
     ///
     /// It is a [`Future`], [`Iterator`], `Stream`, `Sink`, `AsyncRead` or `AsyncWrite` when `T` is one, and does its work
-    /// (`poll`, `next`, `poll_next`, `start_send`, …) with the context attached. What only tells something (`size_hint`,
-    /// `len`, `is_terminated`) is asked in the caller's context. Around any other value it is a message: send it over any
+    /// (`poll`, `next`, `poll_next`, `start_send`, …) with the context attached. Methods that only tell something (`size_hint`,
+    /// `len`, `is_terminated`) run in the caller's context. Around any other value it is a message: send it over any
     /// channel, and [`run`](Self::run) the work on the other side.
     ///
     /// # Guarantees
@@ -207,19 +207,19 @@ impl<T, S: Snapshot> WithContext<T, S> {
         self.carried.get_snapshot()
     }
 
-    /// The value. What you call on it runs in the caller's context.
+    /// The value. Its methods run in the caller's context.
     #[track_caller]
     pub fn inner(&self) -> &T {
         self.carried.get()
     }
 
-    /// The value, to change it. What you call on it runs in the caller's context: see [`run_mut`](Self::run_mut).
+    /// The value, to change it. Its methods run in the caller's context: see [`run_mut`](Self::run_mut).
     #[track_caller]
     pub fn inner_mut(&mut self) -> &mut T {
         self.carried.get_mut()
     }
 
-    /// The pinned value. What you call on it runs in the caller's context: see [`run_pin_mut`](Self::run_pin_mut).
+    /// The pinned value. Its methods run in the caller's context: see [`run_pin_mut`](Self::run_pin_mut).
     #[track_caller]
     pub fn inner_pin_mut(self: Pin<&mut Self>) -> Pin<&mut T> {
         self.project().carried.get_pin_mut()

@@ -175,7 +175,7 @@ fn max_bytes(header: Option<Header>) -> usize {
     if header == Some(Header::Tracestate) { tracestate::MAX_BYTES } else { MAX_BYTES }
 }
 
-/// A list whose members stand for themselves. What is not text has none.
+/// A list whose members stand for themselves. Bytes that are no text have none.
 fn text(value: &str) -> &str {
     if value == NOT_TEXT { "" } else { value }
 }

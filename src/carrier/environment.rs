@@ -4,14 +4,14 @@ use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsStr, fmt, process::Com
 
 use super::{Carrier, is_line};
 
-/// The environment variables of this process, as they were when it looked.
+/// The environment variables of this process, at the time when it looked.
 ///
 /// Use it in a program that others start: extract at the start, and work in that context. To pass the context on to a
 /// child process, inject into its [`Command`], which is a carrier too. (tokio's command has one inside:
 /// `command.as_std_mut()`.)
 ///
 /// Names and keys are in capitals (`TRACEPARENT`), with `_` for every character that is neither letter nor digit.
-/// Variables with other names are not seen, and neither are values that are not text. Setting a value here changes this
+/// Variables with other names and values that are not text are not seen. Setting a value here changes this
 /// copy, and not the process.
 ///
 /// # Examples

@@ -86,7 +86,7 @@ pub fn try_extract_with(propagator: &dyn TextMapPropagator, carrier: &impl Carri
     read_with(propagator, carrier)
 }
 
-/// [`try_extract`] of a message that need not have been received here: who sends it looks at it too.
+/// [`try_extract`] of a message that may be one's own: the sender looks at it too.
 pub(crate) fn read(carrier: &impl Carrier) -> Result<Context, Rejected> {
     global::get_text_map_propagator(|propagator| read_with(propagator, carrier))
 }

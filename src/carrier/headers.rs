@@ -30,7 +30,7 @@ use crate::propagation::Header as W3c;
 ///
 /// With the feature `serde`, headers are stored as a list of pairs. So an outbox table keeps a message beside the data that
 /// it tells of, written in one transaction, and another process sends it later. The send is linked to the message's
-/// creation, and so is every retry; whoever processes the message is in the trace of its creation.
+/// creation, and every retry links to it too; the consumer is in the trace of the creation.
 ///
 /// ```
 /// # #[cfg(all(feature = "messaging", feature = "serde"))] {

@@ -38,7 +38,7 @@
 //! - No message fails because of its headers. Broken, hostile or missing ones give an empty context; [`try_extract`] tells
 //!   which.
 //! - [`extract`] starts from an empty context: a bare message inherits nothing from its receiver.
-//! - [`inject`] replaces the propagator's own keys and leaves yours, and their order, as they are. A context with
+//! - [`inject`] replaces the propagator's own keys. It leaves yours, and their order, unchanged. A context with
 //!   nothing to say changes nothing.
 //! - No header that is set contains CR, LF or NUL, whoever has sent the baggage in the context, and whatever the propagator
 //!   does with it.

@@ -1,4 +1,4 @@
-//! What only [`crossbeam_channel`]'s sender has.
+//! The methods that only [`crossbeam_channel`]'s sender has.
 
 use std::time::{Duration, Instant};
 

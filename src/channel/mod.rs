@@ -2,7 +2,7 @@
 //!
 //! `send_with_current_context` carries the whole context, and so **the sender's span stays open until the message is
 //! received and its work is done**, or until the channel drops it. That is what log lines and attributes of the work need.
-//! Where a message waits long, or for ever, `send_parent_only` is the better call: the work belongs to the same trace and
+//! Where a message waits long, or forever, `send_parent_only` is the better call: the work belongs to the same trace and
 //! has the same parent, but the sender's span ends when the sender is done. Prefer it for `watch`, which keeps its last
 //! value; for `broadcast`, which keeps what an idle receiver has not fetched; and for a queue that is mostly full.
 //!

@@ -1,4 +1,4 @@
-//! What only [`tokio::sync`]'s senders have.
+//! The methods that only [`tokio::sync`]'s senders have.
 
 use std::time::Duration;
 
@@ -259,7 +259,7 @@ pub trait WatchSenderExt: Sealed {
     #[doc(hidden)]
     fn modify_message(&self, modify: impl FnOnce(&mut Self::Message) -> bool) -> bool;
 
-    /// [`watch::Sender::send_replace`], with the given context or other [`Snapshot`]. What comes back is bound to the
+    /// [`watch::Sender::send_replace`], with the given context or other [`Snapshot`]. The old value comes back, bound to the
     /// context that it was sent with.
     #[track_caller]
     fn send_replace_with_context<S: Snapshot, T>(&self, context: S, value: T) -> WithContext<T, S>

@@ -275,8 +275,8 @@ fn lock(partition: &Mutex<Partition>) -> MutexGuard<'_, Partition> {
 /// Has the records of a partition read again, from an offset.
 ///
 /// It waits for nobody: a task would hold up its thread, and a destructor has to be quick. From the call on librdkafka gives
-/// out no record that it fetched before, because it counts the partition's version up first (`rd_kafka_toppar_op_seek`). What
-/// is not reported without a wait is that the partition is not assigned any more; then its next reader begins at the stored
+/// out no record that it fetched before, because it counts the partition's version up first (`rd_kafka_toppar_op_seek`). One thing
+/// is not reported without a wait: that the partition is not assigned any more; then its next reader begins at the stored
 /// offset.
 fn seek<C, R>(consumer: &StreamConsumer<C, R>, message: &BorrowedMessage<'_>, offset: i64) -> KafkaResult<()>
 where
@@ -289,12 +289,12 @@ where
 ///
 /// Kafka has no settlement of one record: a consumer group has an offset in each partition, and what is before it is done.
 /// So `ack` and `reject` store an offset, which rdkafka commits from time to time. They store none beyond a record that is
-/// in hand. `retry` has the consumer read the record again, and all after it. So does a record that is dropped unsettled:
+/// in hand. `retry` has the consumer read the record again, and all after it. A record that is dropped unsettled does the same:
 /// the loop was dropped, or a settlement failed. Kafka has no dead letters; to keep a record that is rejected, have the
 /// handler produce it to a topic of its own, and succeed.
 ///
 /// With more than one record [at once](crate::messaging::Policy::at_once), records of one partition are done in any order,
-/// and when one of them is read again, so are those after it that were done.
+/// and when one of them is read again, the records after it that were done are read again too.
 pub struct Consumed<'c, C, R>
 where
     C: ConsumerContext + 'static,

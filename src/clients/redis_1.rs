@@ -139,7 +139,7 @@ impl Group {
         Self { dead_letters: Some(stream.into()), ..self }
     }
 
-    /// How long after its delivery an entry that is not settled is delivered again: one that is to be retried, and one
+    /// How long after its delivery an entry that is not settled is delivered again: one that waits for a retry, and one
     /// whose consumer is gone. By default it is a minute. A consumer looks for such entries twice in this time, between two
     /// reads.
     ///
@@ -204,7 +204,7 @@ impl Group {
 /// Where a sweep of the pending entries starts, and what says that it has ended.
 const START: &str = "0-0";
 
-/// Names and values, as they came: a name may be there twice, and need not be text.
+/// Names and values, unchanged: a name may be there twice, and may not be text.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Entries of a reply. In place of one that was deleted there is nothing, or an id without fields.
@@ -280,7 +280,7 @@ impl<R: ConnectionLike, C: Clone> Reader<R, C> {
         let Group { stream, name, batch, block, .. } = &*self.group;
         let mut read = cmd("XREADGROUP");
         read.arg("GROUP").arg(name).arg(&self.consumer).arg("COUNT").arg(*batch);
-        // Zero is for ever.
+        // Zero is forever.
         read.arg("BLOCK").arg(millis(*block).max(1)).arg("STREAMS").arg(stream).arg(">");
         let reply: Vec<(Vec<u8>, Read)> = read.query_async(&mut self.reading).await?;
         Ok(reply.into_iter().flat_map(|(_, entries)| present(entries)).map(|entry| (entry, 1)).collect())
@@ -296,7 +296,7 @@ fn present(entries: Read) -> impl Iterator<Item = (String, Fields)> {
     entries.into_iter().flatten().filter_map(|(id, fields)| Some((id, fields?)))
 }
 
-/// An entry of a stream, delivered to a consumer of a group. As a carrier it is only to be read; it describes its id, its
+/// An entry of a stream, delivered to a consumer of a group. As a carrier, it can only be read. It describes its id, its
 /// size, and how often it was delivered.
 ///
 /// `ack` is an `XACK`. `retry` leaves the entry pending: it is delivered again, to any consumer, after the group's

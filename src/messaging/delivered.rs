@@ -9,14 +9,14 @@ use crate::carrier::Carrier;
 /// [`reject`](Self::reject).
 ///
 /// Implement it for what a client library delivers, and [`Destination::process_each`] is its consumer loop.
-/// [`queue::Delivery`](crate::queue::Delivery) implements it (feature `queue`), and so do the deliveries of the clients that
+/// [`queue::Delivery`](crate::queue::Delivery) implements it (feature `queue`), and the deliveries of the clients do that
 /// this crate has a feature for.
 ///
 /// # Contract
 ///
 /// - The loop takes the [`message`](Self::message) once, for each delivery, and then settles the delivery once, or drops
-///   it. The headers and the [description](Carrier::describe) need not be there any more once the message is taken.
-/// - To drop a delivery that is not settled is no loss: the broker delivers the message again, sooner or later.
+///   it. The headers and the [description](Carrier::describe) may be gone once the message is taken.
+/// - Dropping a delivery that is not settled loses nothing: the broker delivers the message again, sooner or later.
 /// - Where a settlement covers all messages before it, as an offset in a log does, it covers none that is still in hand or was
 ///   dropped unsettled. A log delivers a message that was dropped unsettled before it delivers any later one.
 /// - A settlement that the broker refuses is an error, never an `Ok`.
@@ -29,7 +29,7 @@ pub trait Delivered: Carrier {
     /// Why a settlement failed.
     type Error: fmt::Display;
 
-    /// Hands the message out. What the settlement needs stays here: a tag, a channel, for a queue in memory a clone.
+    /// Hands the message out. The delivery keeps what the settlement needs: a tag, a channel, for a queue in memory a clone.
     fn message(&mut self) -> Self::Message;
 
     /// How many times the message has been delivered, this time included, if the broker counts. It is on the message's span.
@@ -57,7 +57,7 @@ pub trait Delivered: Carrier {
     /// The message is done.
     fn ack(self) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// The message is not done, and is to be delivered again.
+    /// The message is not done: deliver it again.
     fn retry(self) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// The message is not done and never will be. The broker drops it or puts it aside.

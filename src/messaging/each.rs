@@ -127,7 +127,7 @@ impl Destination {
 pub struct Tally {
     /// Messages that are done.
     pub acked: u64,
-    /// Deliveries after which the message was to be delivered again.
+    /// Deliveries that ended with `retry`: the message comes again.
     pub retried: u64,
     /// Messages that were given up.
     pub rejected: u64,

@@ -16,7 +16,7 @@ struct Names {
 
 static NAMES: Mutex<Option<Names>> = Mutex::new(None);
 
-/// The same text for ever, if there is room.
+/// The same text forever, if there is room.
 pub(super) fn keep(text: &str) -> Option<&'static str> {
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     names.get_or_insert_with(|| Names { kept: HashSet::new(), bytes: 0 }).keep(text, MAX_BYTES)

@@ -29,7 +29,7 @@ use crate::{
 /// | the work | status | `error.type` |
 /// |---|---|---|
 /// | returns | unset | |
-/// | returns an error | the error, as it displays | the name of its type, or by [`error_type`](Self::error_type) |
+/// | returns an error | the error's `Display` | the name of its type, or by [`error_type`](Self::error_type) |
 /// | returns what [`on_ok`](Self::on_ok) calls a failure | the failure's description | the failure's type |
 /// | panics | `panicked` | `panic` |
 /// | is dropped before it is done | `cancelled` | `cancelled` |

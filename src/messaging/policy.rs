@@ -9,11 +9,11 @@ use super::{Outcome, Settlement};
 ///
 /// By default it works on one message at a time. It acknowledges a message when the handler succeeds, and has it delivered
 /// again, without end, when the handler fails or panics. So say after how many [`attempts`](Self::attempts) a message is
-/// rejected, or one that always fails goes round for ever.
+/// rejected, or one that always fails goes round forever.
 ///
 /// # The time limit
 ///
-/// An acknowledgement to a broker that is gone may never return, and the message would stay in hand for ever. So each policy
+/// An acknowledgement to a broker that is gone may never return, and the message would stay in hand forever. So each policy
 /// starts with a limit: [`new`](Self::new) takes what makes a timer of your runtime, `within` (feature `tokio`) a duration.
 /// A settlement that takes longer is given up: its span ends as `timeout`.
 ///
@@ -99,7 +99,7 @@ impl<L, D> Policy<L, D> {
 
     /// Decides by the handler's result. A `Retry` is still subject to [`attempts`](Self::attempts).
     ///
-    /// Without it, [`Outcome`] decides between `Ack` and `Retry`. A handler that panics has no result: it is `Retry`. So is a
+    /// Without it, [`Outcome`] decides between `Ack` and `Retry`. A handler that panics has no result: it is `Retry`, like a
     /// result at which `decide` panics.
     #[must_use]
     pub fn decide<R, F>(self, decide: F) -> Policy<L, ByResult<F>>

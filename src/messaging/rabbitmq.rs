@@ -1,7 +1,7 @@
 /// The name of a destination in RabbitMQ, as the conventions have it: `{exchange}:{routing key}` for those who send,
 /// `{exchange}:{routing key}:{queue}` for those who receive.
 ///
-/// Give an empty queue to send. Parts that are empty are left out, and so is a queue that is named like the routing key. The
+/// Give an empty queue to send. The name leaves out empty parts, and a queue that is named like the routing key. The
 /// default exchange without a routing key is `amq.default`. Use the name in [`Destination::at`](super::Destination::at),
 /// because routing keys may be many.
 ///

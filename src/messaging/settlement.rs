@@ -4,7 +4,7 @@
 pub enum Settlement {
     /// `ack`: the message is done.
     Ack,
-    /// `retry`: the message is not done, and is to be delivered again.
+    /// `retry`: the message is not done, and the broker delivers it again.
     Retry,
     /// `reject`: the message is not done and never will be. The broker drops it or puts it aside.
     Reject,

@@ -219,7 +219,7 @@ impl Open {
         }
     }
 
-    /// An event for each message whose headers are of no use.
+    /// An event for each message whose headers cannot be read.
     pub(super) fn add_rejected(&self, rejected: impl IntoIterator<Item = Rejected>) {
         let Some(span) = self.recording() else { return };
         for rejected in rejected {

@@ -19,7 +19,7 @@ use crate::{
     conventions::MESSAGING_DESTINATION_NAME,
 };
 
-/// What an operation is on: a destination, and what differs from one operation to the next. To clone it is cheap.
+/// What an operation is on: a destination, and what differs from one operation to the next. Cloning it is cheap.
 #[derive(Clone)]
 pub(super) struct Target {
     shared: Arc<Shared>,

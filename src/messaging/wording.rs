@@ -64,7 +64,7 @@ pub(super) struct Wording {
 /// An attribute of each message's span.
 #[derive(Clone)]
 pub(super) enum Said {
-    /// Of two names that live for ever. To make it takes a quarter of what a clone takes.
+    /// Of two names that live forever. Making it takes a quarter of what a clone takes.
     Lasting(&'static str, &'static str),
     Any(KeyValue),
 }

@@ -22,7 +22,8 @@
 //!
 //! ## Sampling that is not said
 //!
-//! W3C's `traceparent` always says whether a trace is sampled. B3 need not: `x-b3-sampled` may be missing, and then the receiver
+//! W3C's `traceparent` always says whether a trace is sampled. B3 does not always: `x-b3-sampled` may be missing, and then the
+//! receiver
 //! chooses. B3's propagator tells this by the flag 2, which is W3C's flag for random ids, and the SDK takes the trace for one that is
 //! not sampled. It also takes B3's debug flag, which asks for sampling, for nothing. And without a trace it writes `b3: 0`, by which
 //! all receivers are asked not to sample. So wrap the propagator, and choose:
@@ -105,7 +106,7 @@ pub(crate) enum Header {
 }
 
 impl Header {
-    /// Which header a key is, in whatever case. To compare with constants takes a fraction of a comparison of texts.
+    /// Which header a key is, in whatever case. A comparison with constants takes a fraction of the time of a comparison of texts.
     #[inline(always)]
     pub(crate) fn of(key: &str) -> Option<Self> {
         match key.len() {

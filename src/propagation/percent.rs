@@ -85,7 +85,7 @@ fn encode(text: &str, to: &mut String, keeps: impl Fn(u8, &[u8]) -> bool) {
     to.push_str(&text[start..]);
 }
 
-/// A `%` that begins no code stays. What is not UTF-8 becomes U+FFFD.
+/// A `%` that begins no code stays. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
     let Some(first) = text.bytes().position(|byte| byte == b'%') else { return text.into() };
     let mut bytes = Vec::with_capacity(text.len());

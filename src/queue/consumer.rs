@@ -32,7 +32,7 @@ use crate::messaging::Destination;
 ///
 /// async fn work(consumer: Consumer<&str>) {
 ///     while let Some(mut delivery) = consumer.recv().await {
-///         // Otherwise a message that makes its handler panic would go round for ever.
+///         // Otherwise a message that makes its handler panic would go round forever.
 ///         if delivery.delivery_count() < 3 {
 ///             delivery.process().run(|| assert_ne!(delivery.payload, "a rotten apple"));
 ///         }
@@ -87,7 +87,7 @@ impl<T> Consumer<T> {
     ///
     /// While anybody has a [`Delivery`] in hand, you included, its message may go back. So this waits, also in a closed
     /// queue. Settle the deliveries that you have before you wait for the end: whoever collects deliveries until `None`, or
-    /// in `chunks`, may wait for ever.
+    /// in `chunks`, may wait forever.
     ///
     /// A message wakes the task that has waited longest. Poll the future again when it is woken, or drop it, so that the message
     /// wakes the next one. A future that is kept, woken and not polled leaves the message in the queue while other tasks wait:

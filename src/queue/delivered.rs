@@ -30,8 +30,8 @@ impl<T> Carrier for Delivery<T> {
     }
 }
 
-/// The handler gets a clone of the message, because the queue needs the message again if the handler fails. To clone a
-/// payload that is big, or is no `Clone`, put it in an [`Arc`](std::sync::Arc).
+/// The handler gets a clone of the message, because the queue needs the message again if the handler fails. Where the payload is
+/// big, or is no `Clone`, put it in an [`Arc`](std::sync::Arc).
 impl<T: Clone> Delivered for Delivery<T> {
     type Message = Message<T>;
     type Error = Infallible;

@@ -96,7 +96,7 @@ impl<T> Delivery<T> {
 
     /// The message is not done. It goes back to the end of the queue, at once, also if the queue is full or closed.
     ///
-    /// A message that fails each time goes round for ever: look at the [delivery count](Self::delivery_count).
+    /// A message that fails each time goes round forever: look at the [delivery count](Self::delivery_count).
     pub fn retry(self) {
         drop(self);
     }

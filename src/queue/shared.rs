@@ -42,7 +42,7 @@ impl<T> Shared<T> {
 
     /// Drops messages that nobody will ever receive. A span says so: it counts all of them and links to the first ones.
     ///
-    /// The payloads are dropped in the context of that span. To read each message's own context from its headers would take
+    /// The payloads are dropped in the context of that span. Reading each message's own context from its headers would take
     /// longer than to drop the message, and a consumer's destructor has to wait for this.
     pub(super) fn discard(&self, envelopes: VecDeque<Envelope<T>>) {
         if envelopes.is_empty() {

@@ -9,7 +9,7 @@ pub trait ContextExt {
     ///
     /// Use it for long-lived or fire-and-forget work that should stay in the trace of the request that started it,
     /// while the request's span ends when the request does. Everything else in the context stays: values, baggage,
-    /// suppression. What it gives up: the span cannot be changed through it (`cx.span().set_attribute(…)` does
+    /// suppression. The price: the span cannot be changed through it (`cx.span().set_attribute(…)` does
     /// nothing). It is a remedy for spans that stay open, and for nothing else: threads that share one contend for its
     /// reference counts as they do for any other context's.
     ///

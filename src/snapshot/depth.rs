@@ -1,7 +1,7 @@
 //! More contexts on a thread than OpenTelemetry has room for.
 //!
-//! Its stack takes 65,534 contexts a thread. What is attached beyond that it ignores, and work would see whatever was
-//! attached last. Only the `Debug` of a guard tells how deep the stack is. That takes some hundred instructions, so
+//! Its stack takes 65,534 contexts a thread. It ignores contexts beyond that, and work would see whichever was attached last. Only
+//! the `Debug` of a guard tells how deep the stack is. That takes some hundred instructions, so
 //! `Attaches` (`teardown.rs`) has a hop look only now and then, and always when the end is near.
 //!
 //! Beyond the end, contexts lie on a stack of our own, and the last place of OpenTelemetry's is for the innermost of them:

@@ -21,7 +21,7 @@ pub(crate) use teardown::storage_is_alive;
 ///
 /// `ctxhop` is built on this trait alone: a hop *captures* a snapshot, carries it with the work, and *attaches* it
 /// while the work runs. [`Context`] implements it, and everything in this crate uses [`Context`] unless told
-/// otherwise. Tuples of snapshots implement it too, and so may your own type, to make another thread-local travel
+/// otherwise. Tuples of snapshots implement it too. Implement it for your own type, to make another thread-local travel
 /// the same way.
 ///
 /// # Guarantees
@@ -276,7 +276,7 @@ pub trait Snapshot: Clone {
     /// assert_eq!(words, ["fifteen", "three"]);
     /// ```
     ///
-    /// What such a closure captured is dropped where the closure is. To have it dropped inside, bind it, and use
+    /// The values that such a closure captured are dropped where the closure is. For a drop inside, bind the closure, and use
     /// [`run_ref`](crate::WithContext::run_ref):
     ///
     /// ```

@@ -5,7 +5,7 @@ use std::{cell::Cell, panic::catch_unwind};
 
 use opentelemetry::Context;
 
-/// Whether OpenTelemetry's thread-local still lives on this thread. To use it after its destruction would panic, which in
+/// Whether OpenTelemetry's thread-local still lives on this thread. Using it after its destruction would panic, which in
 /// a destructor means to abort.
 #[inline]
 pub(crate) fn storage_is_alive() -> bool {

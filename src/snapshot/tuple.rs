@@ -6,7 +6,7 @@ use super::Snapshot;
 macro_rules! impl_for_tuple {
     ($($member:ident $index:tt),+; $($reversed:ident $reversed_index:tt),+) => {
         impl<$($member: Snapshot),+> Snapshot for ($($member,)+) {
-            /// In reverse, as a tuple's fields are dropped left to right.
+            /// In reverse, because a tuple's fields are dropped left to right.
             type Guard = ($($reversed::Guard,)+);
 
             fn capture() -> Self {

@@ -29,7 +29,7 @@
 //! | problem | what is seen | the usual cure |
 //! |---|---|---|
 //! | `LEAKED` | a poll, job or call has returned, and a guard that was attached in it is still attached | drop the guard before the `.await`; [`run`](crate::Snapshot::run) instead of a guard |
-//! | `LOST` | a hop captured no span while spans were open elsewhere, and root spans were started in it | carry the context to where the hop is; or say that nothing is to be carried, by [`detached`](crate::Propagate::detached) |
+//! | `LOST` | a hop captured no span while spans were open elsewhere, and root spans were started in it | carry the context to where the hop is; or say that the hop carries nothing on purpose, by [`detached`](crate::Propagate::detached) |
 //! | `ROOT` | a root span was started outside any hop while spans were open elsewhere | as for `LOST`; the hop is a bare one |
 //! | `HELD` | a hop still holds a context whose span has ended a while ago | `spawn_parent_only`, `spawn_detached`, `send_parent_only`; see [what keeps a span open](crate::manual::open_spans) |
 //! | `OPEN` | a span was started a while ago and has not ended; the hops that hold it are named | as for `HELD`, or end the span by `span().end()` |
@@ -130,7 +130,7 @@ impl Config {
 
     /// The names of spans that start traces on purpose: a batch, a timer's work. They are never `LOST` or `ROOT`.
     ///
-    /// Spans of kind `SERVER` and `CONSUMER` need not be named: requests and messages start traces.
+    /// You do not have to name spans of kind `SERVER` and `CONSUMER`, because requests and messages start traces.
     pub fn expect_roots<I>(mut self, names: I) -> Self
     where
         I: IntoIterator<Item: Into<String>>,

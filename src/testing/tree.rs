@@ -417,7 +417,7 @@ pub enum Parent {
     Remote,
     /// It is in this process, and has not ended yet: it is among the [open spans](TraceTree::open_spans).
     Open,
-    /// It is in this process, but lost: it has neither ended nor is it open. It is not sampled, or another provider made
+    /// It is in this process, but lost: it has not ended, and it is not open. It is not sampled, or another provider made
     /// it, or [`clear`](super::TraceRecorder::clear) forgot it.
     ///
     /// Also where the ids make no tree: several recorded spans have the parent's id, or the span is its own ancestor.

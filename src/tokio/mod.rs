@@ -112,9 +112,8 @@ where
 /// [`tokio::spawn`], with an empty context: the task sees nothing of the request that started it, and keeps none of its
 /// spans open.
 ///
-/// Use it for a long-lived task: an accept loop, a connection pool, a flush loop. To give what is
-/// [`detached()`](crate::Propagate::detached) to [`spawn`] would be wrong, because the task around it would hold the current
-/// context until it ends.
+/// Use it for a long-lived task: an accept loop, a connection pool, a flush loop. Do not give a
+/// [`detached()`](crate::Propagate::detached) future to [`spawn`]: the task around it would hold the current context until it ends.
 ///
 /// # Panics
 ///

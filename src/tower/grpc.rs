@@ -231,7 +231,7 @@ fn parse_timeout(value: &[u8]) -> Option<Duration> {
     })
 }
 
-/// `grpc-message`: UTF-8, with what is not printable as `%XX`. What breaks that is taken as it is.
+/// `grpc-message`: UTF-8, with what is not printable as `%XX`. A broken `%XX` stays unchanged.
 fn percent_decoded(value: &[u8]) -> String {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = Vec::with_capacity(value.len());

@@ -18,7 +18,7 @@ use crate::{BaggagePolicy, Trust};
 /// [`server`](Self::server) goes around a service that answers requests, and [`client`](TraceLayer::client) around one that sends
 /// them. Both take HTTP and gRPC, and tell them apart by the request's `content-type`.
 ///
-/// To clone it is cheap. The tracer and the instruments are looked up at the first request, from the global providers
+/// Cloning it is cheap. The tracer and the instruments are looked up at the first request, from the global providers
 /// unless [it has its own](Self::with_tracer_provider): install those first.
 ///
 /// # Guarantees
@@ -44,8 +44,8 @@ use crate::{BaggagePolicy, Trust};
 ///
 /// # Limits
 ///
-/// - A response that switches protocols, of a WebSocket, is complete with its head. What goes over the connection then is
-///   the work of another task. Bind that: `upgrade.on_upgrade(|socket| handle(socket).with_current_context())`.
+/// - A response that switches protocols, of a WebSocket, is complete with its head. Another task then works on the connection.
+///   Bind that: `upgrade.on_upgrade(|socket| handle(socket).with_current_context())`.
 /// - The request's body is polled by whoever takes it: at a client that is the connection, outside of the request's
 ///   context. See [`request_body`](Self::request_body).
 pub struct TraceLayer<K, R = AsItIs> {
@@ -66,7 +66,7 @@ impl TraceLayer<Server> {
     /// A layer around a service that answers requests.
     ///
     /// The span's parent is what the headers say, and never what is current: that belongs to the connection, or to another
-    /// request. Headers that are no use are an event, `ctxhop.context_rejected`, on the span.
+    /// request. Headers that cannot be read are an event, `ctxhop.context_rejected`, on the span.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! A span around each request over HTTP or gRPC. The whole request runs in it, and so does the body of the response.
+//! A span around each request over HTTP or gRPC. The whole request and the body of the response run in it.
 //!
 //! [`TraceLayer`] is a layer of tower's, for services that take an [`http::Request`](::http::Request):
 //!

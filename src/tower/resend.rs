@@ -11,7 +11,7 @@ use tower_service::Service;
 /// Counts how often a request is sent, for `http.request.resend_count`: put it outside of what sends again.
 ///
 /// A retry or a redirect makes a new request for each attempt, and a [`TraceLayer`](super::TraceLayer) inside of it makes a
-/// span for each. What the attempts have in common are the request's extensions, in which this layer puts a counter.
+/// span for each. All attempts share the request's extensions, in which this layer puts a counter.
 ///
 /// A client that sends again by itself, as reqwest does for redirects, does so inside of the one span.
 ///

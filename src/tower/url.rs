@@ -53,8 +53,8 @@ pub(super) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a 
     }
 }
 
-/// The host, as the conventions write it, and the port: an IPv6 address is without its brackets. To parse an `Authority`
-/// would copy it.
+/// The host, as the conventions write it, and the port: an IPv6 address is without its brackets. Parsing an `Authority` would copy
+/// it.
 pub(super) fn host_and_port(authority: &str) -> (&str, Option<u16>) {
     let host_port = authority.rsplit_once('@').map_or(authority, |(_credentials, host_port)| host_port);
     if let Some((host, rest)) = host_port.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

@@ -13,11 +13,12 @@ use ::tracing::{dispatcher::DefaultGuard, span::EnteredSpan};
 ///
 /// Of two guards, that of the inner one detaches first, in whatever order they are dropped: dropped first, the outer one
 /// waits for the inner one. So threads stay clean where guards cannot be dropped in order, as in rayon's iterators; and one
-/// that is forgotten (`mem::forget`) holds those around it for ever. So does one that is dropped while its thread ends, because the
+/// that is forgotten (`mem::forget`) holds those around it forever. One that is dropped while its thread ends does the same,
+/// because the
 /// thread-locals of the layers may be gone by then.
 #[must_use = "dropping the guard at once detaches the snapshot"]
 pub struct Guard {
-    /// Where it lies on this thread's stack; `None` where nothing was attached, as the thread ends.
+    /// Where it lies on this thread's stack; `None` where nothing was attached, because the thread ends.
     position: Option<usize>,
     not_send: PhantomData<*const ()>,
 }
@@ -107,7 +108,7 @@ enum Thread {
     Entered,
 }
 
-/// Says that the thread ends. What is initialised last is destroyed first: so a watch has to be started after the
+/// Says that the thread ends. The thread-local that is initialised last is destroyed first, so a watch has to be started after the
 /// thread-locals that it watches have come into being.
 struct Watch;
 

@@ -60,7 +60,7 @@
 //! - A hop can set aside the spans that others have entered on a thread, if the subscriber has tracing-subscriber's
 //!   `Registry`, which tracing-opentelemetry needs. With another subscriber, a hop without a span sees the span that its
 //!   thread is in.
-//! - Setting aside more than one span takes an allocation. So does the first guard of a thread.
+//! - Setting aside more than one span takes an allocation. The first guard of a thread takes one too.
 //! - Leave a span after the hop has put it back. If it is left while it is set aside (somebody drops a guard of `span.enter()`
 //!   before the hop's guard), it is current on its thread again until it closes.
 //! - Layers that remember spans in thread-locals of their own, as `EnvFilter` does for directives with spans, do not learn
@@ -93,8 +93,8 @@ pub use snapshot::TracingSnapshot;
 
 /// All of [`ctxhop::prelude`](crate::prelude), and the methods that carry `tracing`'s span: `use ctxhop::tracing::prelude::*;`.
 ///
-/// Both preludes can be imported in one module: no method of one has the name of another one's. Nor has any method here the
-/// name of a method of [`tracing::Instrument`].
+/// Both preludes can be imported in one module: no method of one has the name of another one's. No method here has the name of a
+/// method of [`tracing::Instrument`].
 pub mod prelude {
     pub use super::{
         PropagateSpan, TracingSnapshot,

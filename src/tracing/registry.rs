@@ -8,7 +8,7 @@
 //!    references: they change the stack of this thread's spans, nothing else. (Before 0.3.22 they counted references.)
 //! 3. A span that is entered twice stays where it was first entered, and takes two exits. `exit` takes the innermost entry.
 //!    `current_span` is the innermost of the first entries.
-//! 4. To exit a span that is not in the stack does nothing.
+//! 4. Exiting a span that is not in the stack does nothing.
 //! 5. [`LookupSpan::span_data`] gives nothing for a span that has closed.
 //! 6. Filters have the numbers from 0 to 63 in each registry, and a [`FilterId`] of one registry means the filter of the same
 //!    number in any other. A span passes the filters that do not exist.

@@ -80,7 +80,7 @@ impl TracingSnapshot {
     }
 
     /// This snapshot without its hold on any span: `tracing`'s is left out, and of OpenTelemetry's the identity stays, as with
-    /// [`ContextExt::parent_only`]. What runs in it belongs to the same trace and has the same parent, and keeps no span open.
+    /// [`ContextExt::parent_only`]. Its work belongs to the same trace and has the same parent, and keeps no span open.
     /// Its log lines have no fields of the span that was left out.
     ///
     /// Use it for work that is long-lived, or that nobody waits for, and for messages that wait.

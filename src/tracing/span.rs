@@ -15,9 +15,10 @@ use crate::Snapshot;
 ///
 /// Exactly this span is entered:
 ///
-/// - What others have entered on this thread is set aside, in a [`Registry`](tracing_subscriber::Registry), where it would be seen: by a span that is none
-///   or disabled, by a layer whose filter this span does not pass, and where this span is entered further down already.
-///   Layers are not told, for those spans go on. What is set aside is to be left after the guard is dropped, not before.
+/// - Spans that others have entered on this thread are set aside, in a [`Registry`](tracing_subscriber::Registry), where this
+///   span's work would see them: if this span is none or disabled, by a layer whose filter this span does not pass, and where this
+///   span is entered further down already.
+///   Layers are not told, because those spans go on. Leave the spans that are set aside after the guard is dropped, not before.
 /// - A span that is current already is entered once more, because the OpenTelemetry context may be another one meanwhile.
 ///
 /// While a thread ends, once it has attached one, `capture` gives no span, and `attach` does nothing.
@@ -112,7 +113,7 @@ pub(super) fn enter(span: Span) -> (Option<EnteredSpan>, Option<Aside>) {
     (Some(entered), aside)
 }
 
-/// To be called once the span is entered.
+/// Call it once the span is entered.
 #[inline]
 fn watch(span: &Span) {
     // Of no others do the layers know.

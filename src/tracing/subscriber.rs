@@ -61,7 +61,7 @@ impl ThreadDefault {
     }
 }
 
-/// To be called with what `get_default` gives: whether any thread has a default of its own. If none has, all see the global
+/// Takes what `get_default` gives, and tells whether any thread has a default of its own. If none has, all see the global
 /// one.
 ///
 /// Assumption 7 of `registry.rs`.

@@ -22,7 +22,7 @@ enum Held {
     Reading(u64),
     /// Nobody: the consumer was told to read from here again. It is the highest.
     Again,
-    /// Nobody: the consumer is to be told so.
+    /// Nobody: the caller tells the consumer so.
     NotYet,
 }
 
@@ -87,7 +87,7 @@ impl Partition {
         Ok(())
     }
 
-    /// A record is to be read again, and all after it. After a `seek` that failed, the next record that comes asks again.
+    /// Has the consumer read a record again, and all after it. After a `seek` that failed, the next record that comes asks again.
     pub(super) fn read_again<E>(
         &mut self,
         offset: i64,

@@ -43,7 +43,7 @@ pub struct Inbox<C: Client> {
 }
 
 impl<C: Client> Inbox<C> {
-    /// Takes a message for the deliveries. Every other event comes back, and so does a message if the deliveries are gone.
+    /// Takes a message for the deliveries. Every other event comes back, and a message too if the deliveries are gone.
     ///
     /// It never waits: what is not settled yet is kept. A broker sends only so many messages of the qualities of service 1 and 2
     /// before they are settled (`set_receive_maximum` of version 5); for quality 0 MQTT knows no such limit.
@@ -109,7 +109,7 @@ impl<C: Client> fmt::Debug for Deliveries<C> {
 /// `retry` puts the message behind those that wait in [`Deliveries`], because MQTT has no negative acknowledgement: the broker
 /// delivers what is not acknowledged only to the next connection of a session that it has kept.
 ///
-/// `reject` acknowledges the message, too, because MQTT has no dead letters. To keep a message that is rejected, have the
+/// `reject` acknowledges the message, too, because MQTT has no dead letters. A rejected message is lost unless the
 /// handler publish it to a topic of its own, and succeed.
 ///
 /// The handler takes a copy, because `retry` needs the message again. The payload is not copied.

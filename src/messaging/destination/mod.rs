@@ -25,7 +25,7 @@ use crate::{BaggagePolicy, Trust, conventions::IN_MEMORY};
 /// method named `…_batch` is one operation on many messages; one named `…_with` takes attributes for each of them, which go
 /// on its link.
 ///
-/// To clone it is cheap, and an operation keeps a clone: make one destination for each queue and keep it. Its first
+/// Cloning it is cheap, and an operation keeps a clone: make one destination for each queue and keep it. Its first
 /// operation looks the tracer and the instruments up, at the global providers unless
 /// [it has its own](Self::with_tracer_provider): install those first.
 ///
@@ -122,7 +122,7 @@ impl Destination {
     /// It shares the tracer, the instruments, the propagator and all else with this one, and costs little; so call it for
     /// each message. Its spans say the given name. They are named after this destination's
     /// [template](Self::template), or else after this destination's name, which becomes the template: a wildcard, for
-    /// instance. So are its metrics, of which there are no more than before.
+    /// instance. Its metrics are too, and there are no more of them than before.
     ///
     /// # Examples
     ///

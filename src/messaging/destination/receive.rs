@@ -94,7 +94,8 @@ impl Destination {
     ///   ours stays.
     /// - If it is a new root: the message's baggage, and nothing else.
     ///
-    /// What the message [describes](Carrier::describe) is on the span. Headers that are of no use are an event, `ctxhop.context_rejected`, on the span.
+    /// The span has what the message [describes](Carrier::describe). Headers that cannot be read are an event,
+    /// `ctxhop.context_rejected`, on the span.
     ///
     /// # Examples
     ///

@@ -18,7 +18,7 @@ impl Destination {
     /// span's context, and the span links to the one that it had; with `Ignore` nothing of that stays. Of the baggage of a
     /// message that keeps its context, what [`BaggagePolicy`](crate::BaggagePolicy) lets pass stays.
     ///
-    /// What the message [describes](Carrier::describe) is on the span.
+    /// The span has what the message [describes](Carrier::describe).
     ///
     /// If there is no span, for instance because telemetry is suppressed, the current context goes into the message.
     ///

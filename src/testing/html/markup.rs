@@ -15,7 +15,7 @@ impl<'a, 'f> Markup<'a, 'f> {
         Self { out }
     }
 
-    /// Markup of this crate, as it is.
+    /// Markup of this crate, unchanged.
     pub(super) fn raw(&mut self, markup: &'static str) -> Written<'_, Self> {
         self.out.write_str(markup)?;
         Ok(self)

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A point in time in UTC, to the microsecond: `2026-11-26 02:31:46.123456 UTC`.
+/// A time in UTC, to the microsecond: `2026-11-26 02:31:46.123456 UTC`.
 pub(super) struct Utc(pub(super) SystemTime);
 
 impl fmt::Display for Utc {
