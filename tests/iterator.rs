@@ -2,9 +2,15 @@
 
 mod support;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::Arc,
+};
 
 use ctxhop::prelude::*;
+use opentelemetry::Context;
 use proptest::prelude::*;
 use support::{Case, Ended, Fate, Output, SUBMITTED, Submitted, assert_stranger, stranger, tag, tagged};
 
@@ -78,6 +84,67 @@ fn consumers_run_in_the_callers_context_however_they_consume() {
     bound().for_each(|inside| seen.push((inside, tag())));
     bound().rev().for_each(|inside| seen.push((inside, tag())));
     assert_eq!(seen, [(Some("in"), Some("caller")); 6]);
+}
+
+/// Says in whose context it is dropped.
+struct Item(usize, Rc<RefCell<Vec<(usize, Option<&'static str>)>>>);
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.1.borrow_mut().push((self.0, tag()));
+    }
+}
+
+#[test]
+fn the_items_of_a_batch_have_its_context() {
+    let dropped = Rc::default();
+    let batch = |name| (0..4).map(|n| Item(n, Rc::clone(&dropped))).collect::<Vec<_>>().with_context(tagged(name));
+    let _guard = stranger().attach();
+
+    drop(batch("unpulled").into_items());
+    assert_eq!(dropped.take(), [0, 1, 2, 3].map(|n| (n, Some("unpulled"))));
+
+    let mut items = batch("batch").into_items();
+    assert_eq!(items.size_hint(), (4, Some(4)));
+    let (first, second) = (items.next().unwrap(), items.next().unwrap());
+    assert_stranger("between two items");
+    drop(items);
+    assert_eq!(dropped.take(), [2, 3].map(|n| (n, Some("batch"))), "those that nobody took");
+    first.run(|item| assert_eq!((item.0, tag()), (0, Some("batch"))));
+    drop(second);
+    assert_eq!(dropped.take(), [0, 1].map(|n| (n, Some("batch"))));
+    assert_stranger("after the batch");
+}
+
+#[test]
+fn the_items_of_a_batch_let_go_of_it() {
+    let held = Arc::new(());
+    let batch = [1, 2].with_context(Context::new().with_value(Arc::clone(&held)));
+    let mut items = batch.into_items();
+    let first = items.next();
+    assert_eq!(items.by_ref().count(), 1);
+    drop(items);
+    assert_eq!(Arc::strong_count(&held), 2, "the first item is in hand");
+    drop(first);
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[test]
+fn a_batch_is_made_an_iterator_and_pulled_inside() {
+    struct Batch;
+
+    impl IntoIterator for Batch {
+        type Item = Option<&'static str>;
+        type IntoIter = Box<dyn Iterator<Item = Option<&'static str>>>;
+
+        fn into_iter(self) -> Self::IntoIter {
+            let made_in = tag();
+            Box::new(std::iter::once_with(move || made_in).chain(std::iter::once_with(tag)))
+        }
+    }
+    let _guard = stranger().attach();
+    let seen: Vec<_> = Batch.with_context(tagged("batch")).into_items().map(|item| item.into_inner()).collect();
+    assert_eq!(seen, [Some("batch"); 2]);
 }
 
 /// One step from either end of an iterator.

@@ -82,6 +82,21 @@ fn the_queue_itself_allocates_nothing_for_a_message() {
 }
 
 #[test]
+fn what_is_the_same_for_each_message_is_made_once() {
+    let process = |destination: Destination| {
+        let destination = &destination.with_tracer_provider(&SdkTracerProvider::builder().build());
+        allocations(|_| async move {
+            destination.process(&Message::new(0)).delivery_count(1).run_async(|| async {}).await;
+        })
+    };
+    let known = process(orders());
+    let renamed = process(orders().operation_name("handle"));
+    assert!(known < renamed, "what a span says of its action: {known}, and {renamed} by another name");
+    let foreign = process(Destination::new("rabbitmq", "orders").with_propagator(TraceContextPropagator::new()));
+    assert!(known < foreign, "the name of the delivery count: {known}, and {foreign} of another system");
+}
+
+#[test]
 fn a_publish_has_room_for_its_message_once() {
     const SIZE: usize = 10_000;
     let (publisher, _consumer) = queue::unbounded(unrecorded());

@@ -5,7 +5,7 @@
 
 use std::iter::FusedIterator;
 
-use crate::{Snapshot, WithContext};
+use crate::{Propagate, Snapshot, WithContext};
 
 impl<T: Iterator, S: Snapshot> Iterator for WithContext<T, S> {
     type Item = T::Item;
@@ -40,3 +40,37 @@ impl<T: ExactSizeIterator, S: Snapshot> ExactSizeIterator for WithContext<T, S> 
 }
 
 impl<T: FusedIterator, S: Snapshot> FusedIterator for WithContext<T, S> {}
+
+impl<T: IntoIterator, S: Snapshot> WithContext<T, S> {
+    /// Takes a batch apart: each item becomes a message of its own, in the batch's context.
+    ///
+    /// Use it where the receiver of batches does its work item by item, or hands the items on:
+    /// `rx.into_iter().flat_map(WithContext::into_items)`.
+    ///
+    /// # Guarantees
+    ///
+    /// The iterator works in the context, and so do the drops of the items that nobody takes. The context is let go with the
+    /// iterator and the last item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ctxhop::{WithContext, prelude::*};
+    /// use opentelemetry::Context;
+    ///
+    /// let (tx, rx) = std::sync::mpsc::channel();
+    /// for (sender, batch) in [("a", vec![1, 2]), ("b", vec![3])] {
+    ///     tx.send_with_context(Context::new().with_value(sender), batch).unwrap();
+    /// }
+    /// drop(tx);
+    ///
+    /// let items = rx.into_iter().flat_map(WithContext::into_items);
+    /// let seen: Vec<_> = items.map(|item| item.run(|n| (n, *Context::current().get::<&str>().unwrap()))).collect();
+    /// assert_eq!(seen, [(1, "a"), (2, "a"), (3, "b")]);
+    /// ```
+    #[track_caller]
+    pub fn into_items(self) -> impl Iterator<Item = WithContext<T::Item, S>> {
+        let (items, context) = self.map_inner(T::into_iter).into_parts();
+        items.with_context(context.clone()).map(move |item| item.with_context(context.clone()))
+    }
+}

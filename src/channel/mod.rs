@@ -55,7 +55,8 @@
 //!
 //! A batch that is collected from several requests and sent as one message has the context of whoever sends it, and a batch
 //! that is sent at its first item and filled later has the first one's. Bind the items instead of the batch: a channel of
-//! `Vec<WithContext<T>>`, whose receiver runs each item in its own context. For one span over the whole batch, see
+//! `Vec<WithContext<T>>`, whose receiver runs each item in its own context. A batch that belongs to one request is sent as it is,
+//! and [`into_items`](crate::WithContext::into_items) gives each item its context. For one span over the whole batch, see
 //! [`ContextExt::to_link`].
 
 #[cfg(feature = "crossbeam-channel")]

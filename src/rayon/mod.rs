@@ -14,6 +14,7 @@
 //! | `rayon::broadcast(f)`, `spawn_broadcast` | [`ctxhop::rayon::broadcast(f)`](broadcast), [`spawn_broadcast`] | [`broadcast_with_context`], [`spawn_broadcast_with_context`] |
 //! | `pool.install(f)` and its siblings | [`ThreadPoolExt`] | |
 //! | `items.par_iter().map(f).sum()` | `items.par_iter().with_current_context().map(f).sum()`, or [`in_current_context`](ParallelIteratorExt::in_current_context) | [`in_context`](ParallelIteratorExt::in_context) |
+//! | `lines.par_bridge().map(f)` | `lines.par_bridge().with_current_context().map(f)`, for the `next` of `lines`, too | |
 //! | `items.par_sort_by_key(f)` and its kin | `let cx = Context::capture();`<br>`items.par_sort_by_key(\|item\| cx.run(\|\| f(item)))` | |
 //!
 //! # Work stealing

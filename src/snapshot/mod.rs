@@ -309,6 +309,9 @@ pub trait Snapshot: Clone {
 
     /// Wraps a closure of one argument that may be called many times and changes what it captured.
     ///
+    /// Use it for what a library calls on threads of its own, such as the visitors of a parallel walk through a directory: capture
+    /// where the library is called, and wrap each visitor.
+    ///
     /// Like [`wrap_fn`](Self::wrap_fn) for [`FnMut`]. Its docs say what to write for other closures, and where the compiler
     /// asks for the argument's type.
     ///

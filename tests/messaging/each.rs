@@ -418,6 +418,51 @@ async fn a_settlement_that_never_returns_is_given_up() {
     assert!(listed(&late.attributes).contains("error.type=timeout"));
 }
 
+/// What a client delivers that tells nothing of itself.
+struct Plain;
+
+impl Carrier for Plain {
+    fn get_all<'a>(&'a self, _: &str) -> impl Iterator<Item = &'a str> {
+        iter::empty()
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        iter::empty()
+    }
+}
+
+impl Delivered for Plain {
+    type Message = ();
+    type Error = Infallible;
+
+    fn message(&mut self) {}
+
+    async fn ack(self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn retry(self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn reject(self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+#[test]
+fn of_a_delivery_that_tells_nothing_nothing_is_said() {
+    let rig = Rig::new();
+    let failing = |()| ready(Err::<(), _>(NoApples));
+    block_on(rig.orders.process_each(stream::iter([Plain]), failing, Policy::unlimited()));
+    let span = rig.span("process orders");
+    assert!(linked(&span).is_empty());
+    assert_eq!(
+        listed(&span.attributes),
+        "destination.name=orders error.type=messaging::rig::NoApples operation.name=process operation.type=process system=rabbitmq"
+    );
+}
+
 // Many messages.
 
 #[test]

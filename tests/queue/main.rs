@@ -292,6 +292,30 @@ fn who_waits_no_more_is_forgotten() {
 }
 
 #[test]
+fn who_gives_up_wakes_the_next_for_a_message_alone() {
+    let (publisher, consumer) = bounded(1);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut called = Box::pin(consumer.recv());
+    let mut next = Box::pin(consumer.recv());
+    assert!(poll(called.as_mut()).is_pending());
+    assert!(next.as_mut().poll(&mut task::Context::from_waker(&waker)).is_pending());
+    publisher.try_publish(1).unwrap();
+    // Somebody else was faster than the one that was called.
+    consumer.try_recv().unwrap().ack();
+    drop(called);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0, "there is no message");
+
+    let mut called = Box::pin(consumer.recv());
+    assert!(poll(called.as_mut()).is_pending());
+    publisher.try_publish(2).unwrap();
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "who came first is called first");
+    drop(called);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "who was not called calls nobody");
+    assert!(poll(next.as_mut()).is_ready());
+}
+
+#[test]
 fn tells_its_capacity() {
     for capacity in [1, 100, usize::MAX] {
         let (publisher, consumer) = bounded(capacity);
