@@ -86,8 +86,10 @@ fn consumers_run_in_the_callers_context_however_they_consume() {
     assert_eq!(seen, [(Some("in"), Some("caller")); 6]);
 }
 
+type Drops = RefCell<Vec<(usize, Option<&'static str>)>>;
+
 /// Says in whose context it is dropped.
-struct Item(usize, Rc<RefCell<Vec<(usize, Option<&'static str>)>>>);
+struct Item(usize, Rc<Drops>);
 
 impl Drop for Item {
     fn drop(&mut self) {
