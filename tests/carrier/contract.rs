@@ -140,6 +140,17 @@ fn message_and_delivery_of_the_queue() {
 }
 
 #[test]
+fn by_reference() {
+    // What is borrowed lives as long as the test.
+    fn leak<C>(carrier: C) -> &'static mut C {
+        Box::leak(Box::new(carrier))
+    }
+    carrier_contract(|| leak(Headers::new()));
+    carrier_contract(|| leak(Environment::default()));
+    carrier_contract(|| leak(Limited::new(Headers::new()).value_bytes(64)));
+}
+
+#[test]
 fn environment() {
     carrier_contract(Environment::default);
 }

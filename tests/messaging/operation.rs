@@ -429,6 +429,14 @@ fn settlements() {
 }
 
 #[test]
+fn a_message_is_linked_to_the_one_that_caused_it() {
+    let rig = Rig::new();
+    let mut message = Headers::new();
+    rig.orders.send(&mut message).link_to(&traced()).link_to(&Headers::new()).run(|| ());
+    assert_eq!(linked(&rig.span("send orders")), [CREATION], "and nothing to one without a context");
+}
+
+#[test]
 fn a_second_attempt_is_linked_to_the_first() {
     let rig = Rig::new();
     let first = rig.orders.process(&traced()).delivery_count(1);
