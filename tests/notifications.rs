@@ -103,16 +103,23 @@ fn sample_is_one_trace() {
     assert!(run.stdout.lines().any(|line| line == "1 trace"));
     assert!(run.stdout.starts_with("batch "), "one root: {}", run.stdout);
     let names = ["worker", "writer", "clerk", "parse", "notification", "render", "summary", "page", "notify", "record"];
-    for name in
-        names.into_iter().chain(["send notifications", "process notifications", "send parked", "process parked"])
-    {
+    let messages = ["send notifications", "process notifications", "retry notifications", "ack notifications"];
+    let parked = ["reject notifications", "send parked", "process parked", "POST", "POST /notify"];
+    for name in names.into_iter().chain(messages).chain(parked) {
         assert!(run.stdout.contains(&format!("─ {name} ")), "no {name} in {}", run.stdout);
     }
     assert!(
         run.stdout.contains("ERROR: invalid address ~> process notifications, send notifications, worker"),
         "a retry"
     );
-    assert!(run.stdout.lines().count() < 60, "it fits on a screen: {}", run.stdout);
+    for line in [
+        "[batch] → [worker] → [notify]",
+        "batch ⇢ worker: in_memory notifications ×205, 16 failed (8 %)",
+        "worker → notify: HTTP POST /notify ×205, 16 failed (8 %)",
+    ] {
+        assert!(run.stdout.lines().any(|it| it == line), "no {line:?} in {}", run.stdout);
+    }
+    assert!(run.stdout.lines().count() < 85, "it is folded: {}", run.stdout);
 }
 
 #[test]
@@ -132,8 +139,9 @@ fn bare_hops_disconnect() {
     let notifications: u32 = run.row("total").iter().sum();
     let failed = run.row("total")[1];
     // The batch, the writer, the clerk, 8 workers; each line's parse; and of each attempt what hops make: render,
-    // summary, page and notify. Its record is a child of the writer: a stranger's context is worse than none.
-    assert_eq!(run.traces(), 11 + 200 + 4 * (notifications + failed));
+    // summary, page and notify, and what the server makes. Its record is a child of the writer: a stranger's context is
+    // worse than none.
+    assert_eq!(run.traces(), 11 + 200 + 5 * (notifications + failed));
     assert!(run.stdout.contains("─ record ×197 "), "{}", run.stdout);
     assert!(!run.stdout.contains("~> send"), "{}", run.stdout);
 }
@@ -148,7 +156,7 @@ fn what_is_kept_is_bounded_and_what_is_counted_is_not() {
     assert!(carried.stdout.contains("notification ×10 "), "{}", carried.stdout);
 
     let bare = run_on(input.as_bytes(), &["--broken", "--keep", "10"]);
-    assert_eq!(bare.traces(), 11 + 5 * 3000);
+    assert_eq!(bare.traces(), 11 + 6 * 3000);
 }
 
 #[test]
@@ -200,10 +208,43 @@ fn input_that_cannot_be_read_is_one_line_and_exit_code_2() {
 }
 
 #[test]
+fn what_cannot_start_is_one_line_and_exit_code_2() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (args, reason) in [
+        (
+            &["--broker", "pigeon://roof"][..],
+            "the broker has to be amqp://…, kafka://…, mqtt://…, nats://…, redis://…, and not \"pigeon://roof\"",
+        ),
+        (
+            &["--broker", "amqp://localhost"],
+            "this build has no client for amqp://; `cargo run --manifest-path systems/Cargo.toml",
+        ),
+        (&["--service", "worker"], "a part in another process than the others needs a --broker"),
+        (&["--notify", &taken], "cannot listen on 127.0.0.1:"),
+    ] {
+        let run = run(args);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:#?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
+        assert!(run.stderr.starts_with(&format!("notifications: {reason}")), "{run:#?}");
+    }
+}
+
+#[test]
 fn usage() {
     let help = run(&["--help"]);
     assert_eq!(help.code, Some(0));
-    for word in ["[FILE]", "--broken", "--keep", "--out", "OTEL_EXPORTER_OTLP_ENDPOINT", "Blank lines", "1 MiB"] {
+    for word in [
+        "[FILE]",
+        "--broken",
+        "--keep",
+        "--out",
+        "--service",
+        "--broker",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "Blank lines",
+        "1 MiB",
+    ] {
         assert!(help.stdout.contains(word), "no {word} in {}", help.stdout);
     }
     assert_eq!(run(&["--no-such-option"]).code, Some(2));

@@ -8,12 +8,14 @@ use ctxhop::{
     prelude::*,
     propagation::TraceContextPropagator,
 };
-use opentelemetry::propagation::TextMapCompositePropagator;
+use opentelemetry::propagation::{TextMapCompositePropagator, TextMapPropagator};
 use rayon::prelude::*;
 use tokio::{
     sync::mpsc::{Sender, error::SendError},
     task::JoinHandle,
 };
+
+use crate::telemetry::Service;
 
 /// What the pipeline hands work over with. Read `H::spawn` as `ctxhop::tokio::spawn`, and so on.
 pub(crate) trait Hops: 'static {
@@ -40,8 +42,16 @@ pub(crate) trait Hops: 'static {
 
     fn run<T: Send + 'static, R>(message: Self::Message<T>, f: impl FnOnce(T) -> R) -> R;
 
-    /// A queue of this process, and what goes through the headers of its messages.
-    fn destination(name: &'static str) -> Destination;
+    /// What goes through the headers of messages and requests.
+    fn propagator() -> impl TextMapPropagator + Send + Sync + 'static;
+
+    /// A queue, as a service sees it. What is processed belongs to the notification, and is linked to the worker.
+    fn describe(service: Service, queue: Destination) -> Destination {
+        queue
+            .relation(Relation::Parent)
+            .with_propagator(Self::propagator())
+            .with_tracer_provider(&service.telemetry().provider)
+    }
 }
 
 /// The context goes along.
@@ -84,9 +94,8 @@ impl Hops for Carried {
         message.run(f)
     }
 
-    /// What is processed belongs to the notification, and is linked to the worker.
-    fn destination(name: &'static str) -> Destination {
-        Destination::in_memory(name).relation(Relation::Parent).with_propagator(TraceContextPropagator::new())
+    fn propagator() -> impl TextMapPropagator + Send + Sync + 'static {
+        TraceContextPropagator::new()
     }
 }
 
@@ -128,8 +137,8 @@ impl Hops for Bare {
         f(message)
     }
 
-    /// Nothing goes through the headers.
-    fn destination(name: &'static str) -> Destination {
-        Destination::in_memory(name).with_propagator(TextMapCompositePropagator::new(Vec::new()))
+    /// Nothing goes through.
+    fn propagator() -> impl TextMapPropagator + Send + Sync + 'static {
+        TextMapCompositePropagator::new(Vec::new())
     }
 }

@@ -5,12 +5,12 @@ use std::{
     io::{self, BufRead, Read},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Longer lines are refused, so that no input can exhaust memory.
 const MAX_LINE: usize = 1 << 20;
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Notification {
     pub(crate) id: String,
     pub(crate) channel: Channel,
@@ -18,7 +18,7 @@ pub(crate) struct Notification {
     pub(crate) body: String,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Channel {
     Email,

@@ -4,277 +4,214 @@
 //! batch ──▶ rayon's par_iter: parse
 //! (main thread)
 //!   └─ queue ──▶ 8 workers ──▶ spawn_blocking: render ──▶ rayon's join: summary, page
-//!        ▲          │   └────▶ spawn: notify
+//!        ▲          │   └────▶ spawn: notify ──HTTP──▶ server
 //!        │          ├─ channel ──▶ writer (thread): record
 //!        └─ retry ──┤                ▲
 //!                   └─ queue ──▶ clerk (task), for what failed twice
 //! ```
 //!
-//! Nothing here mentions a parent: each span is a child of what is current, and the hops see to it that the right thing
-//! is. One notification's span is current where it is published in [`batch`]; through the queue it goes as a broker's
-//! message would take it, in the headers; and from [`attempt`] it goes along to [`write`].
+//! Each service is in the file of its name: `batch.rs`, `worker.rs`, `notify.rs`. Here they are put together: all of them in one
+//! process, or one of them.
 
 use std::{
     io::{self, BufRead},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     panic,
-    sync::{Arc, LazyLock},
-    time::Instant,
 };
 
-use ctxhop::{
-    carrier::Headers,
-    prelude::*,
-    queue::{self, Consumer, Delivery, Message, Publisher},
-};
-use opentelemetry::{
-    Context, KeyValue,
-    global::{self, BoxedTracer},
-    trace::{Status, TraceContextExt, Tracer},
-};
+use ctxhop::prelude::*;
+use futures::future::select_all;
 use tokio::{
+    net::TcpListener,
     runtime::Runtime,
-    sync::mpsc::{self, Receiver, Sender},
+    sync::mpsc,
+    task::{JoinError, JoinHandle},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    batch::{self, Sent},
+    broker::Broker,
     complain,
     hops::Hops,
-    input::{Invalid, Line, Lines, Notification},
-    service,
+    input::Lines,
+    notify,
+    signal::until_told_to_stop,
     tally::{Receipts, Tally},
+    telemetry::Service,
+    worker::{self, Ends, Looping, Outstanding, QUEUE},
 };
 
-/// Each does one notification at a time.
-const WORKERS: usize = 8;
-
-/// All queues and channels are bounded: a slow writer holds the workers up, they hold the batch up, and memory stays
-/// constant.
+/// All channels are bounded: a slow writer holds the workers up, they hold the batch up, and memory stays constant.
 const CAPACITY: usize = 64;
 
-/// How many lines are parsed at a time.
-const CHUNK: usize = 64;
-
-/// How often a notification is tried, before it is parked.
-pub(crate) const ATTEMPTS: u64 = 2;
-
-/// The header of a parked notification that says why it failed.
-const REASON: &str = "reason";
-
-#[derive(Clone)]
-struct Job {
-    notification: Arc<Notification>,
-    read_at: Instant,
-}
-
-impl Job {
-    fn outcome(&self, result: Result<(), String>) -> Outcome {
-        Outcome { notification: Arc::clone(&self.notification), result, read_at: self.read_at }
-    }
-}
-
-pub(crate) struct Outcome {
-    pub(crate) notification: Arc<Notification>,
-    pub(crate) result: Result<(), String>,
-    pub(crate) read_at: Instant,
-}
-
 /// What a run has to tell, besides its spans.
+#[derive(Default)]
 pub(crate) struct Summary {
-    pub(crate) tally: Tally,
-    /// Lines that are no notification.
-    pub(crate) invalid: u64,
-    /// What kept the input or the receipts from being complete.
+    /// What became of the lines, if the batch was in this process.
+    pub(crate) sent: Option<Sent>,
+    /// What became of the notifications, if the workers were in this process.
+    pub(crate) tally: Option<Tally>,
+    /// What kept it from being complete.
     pub(crate) errors: Vec<String>,
 }
 
-/// Sends a batch of notifications, and waits until all of them are delivered or failed, and recorded.
-pub(crate) fn run<H: Hops>(runtime: &Runtime, lines: Lines<impl BufRead>, receipts: Option<Receipts>) -> Summary {
-    let (queue, jobs) = queue::bounded(H::destination("notifications"), CAPACITY);
-    let (parking, parked) = queue::bounded(H::destination("parked"), CAPACITY);
-    let (results, outcomes) = mpsc::channel(CAPACITY);
-    let _runtime = runtime.enter();
-
-    span("batch").run(|| {
-        let writer = H::spawn_thread(move || write::<H>(outcomes, receipts));
-        let mut tasks = vec![H::spawn(file::<H>(parked, results.clone()))];
-        for _ in 0..WORKERS {
-            tasks.push(H::spawn(work::<H>(jobs.clone(), parking.clone(), results.clone())));
-        }
-        // From here on, a queue or channel closes when the other side is done with it.
-        drop((jobs, parking, results));
-
-        let (invalid, read) = batch::<H>(lines, queue);
-        for task in tasks {
-            runtime.block_on(task).unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
-        }
-        let (tally, written) = writer.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
-
-        let errors = [read.err().map(|error| format!("reading stopped: {error}")), written.err()];
-        Summary { tally, invalid, errors: errors.into_iter().flatten().collect() }
-    })
+/// What there is to do, and with what.
+pub(crate) struct Run<'a, R> {
+    pub(crate) runtime: &'a Runtime,
+    /// None for queues of this process.
+    pub(crate) broker: Option<&'a str>,
+    /// Where the server listens, or is found. None for a free port.
+    pub(crate) notify: Option<SocketAddr>,
+    pub(crate) lines: Lines<R>,
+    pub(crate) receipts: Option<Receipts>,
 }
 
-/// Main thread: parses some lines at a time, and sends each notification on its way, with a span of its own.
-fn batch<H: Hops>(mut lines: Lines<impl BufRead>, queue: Publisher<Job>) -> (u64, io::Result<()>) {
-    let mut invalid = 0;
-    loop {
-        let (chunk, read) = take(&mut lines, CHUNK);
-        let ended = chunk.len() < CHUNK;
-        for (number, parsed) in H::map(chunk, |line| (line.number, parse(&line))) {
-            match parsed {
-                Ok(notification) => {
-                    let cx = span("notification");
-                    cx.span().set_attribute(KeyValue::new("notification.id", notification.id.clone()));
-                    cx.span().set_attribute(KeyValue::new("notification.channel", notification.channel.name()));
-                    let job = Job { notification: Arc::new(notification), read_at: Instant::now() };
-                    if cx.run(|| queue.publish_blocking(job)).is_err() {
-                        return (invalid, read); // No worker is left. Why, its join tells.
+/// What kept a run from its start, so that nothing was done.
+pub(crate) struct NotStarted(pub(crate) String);
+
+impl<R: BufRead> Run<'_, R> {
+    /// Sends a batch of notifications, and waits until all of them are delivered or failed, and recorded.
+    pub(crate) fn all<H: Hops>(self) -> Result<Summary, NotStarted> {
+        let Self { runtime, broker, notify, lines, receipts } = self;
+        let _runtime = runtime.enter();
+        let stop = CancellationToken::new();
+        let started = runtime.block_on(async {
+            let broker = Broker::connect(broker).await?;
+            let queue = broker.publisher(QUEUE, &|queue| H::describe(Service::Batch, queue)).await?;
+            let ends = Ends::open::<H>(&broker).await?;
+            let (listener, address) = listen(notify.unwrap_or((Ipv4Addr::LOCALHOST, 0).into())).await?;
+            Ok((broker, queue, ends, listener, address))
+        });
+        let (_broker, queue, ends, listener, address) = started.map_err(NotStarted)?;
+        let close = CancellationToken::new();
+        let server = tokio::spawn(notify::serve::<H>(listener, close.clone()));
+
+        let mut summary = Service::Batch.span("batch").run(|| {
+            let (results, outcomes) = mpsc::channel(CAPACITY);
+            let outstanding = Outstanding::default();
+            let recording = Some(outstanding.clone());
+            let writer = H::spawn_thread(move || worker::write::<H>(outcomes, receipts, Looping::InSpan, recording));
+            let client = notify::Client::new::<H>(address);
+            let mut workers = worker::start::<H>(ends, client, results, Looping::InSpan, &stop);
+
+            let sent = batch::send::<H>(runtime, lines, &queue, Some(&outstanding));
+            let failed = runtime.block_on(async {
+                tokio::select! {
+                    () = outstanding.none() => None,
+                    // A worker that ends before tells why.
+                    (ended, index) = first(&mut workers) => {
+                        drop(workers.swap_remove(index));
+                        ended.err()
                     }
                 }
-                Err(reason) => {
-                    invalid += 1;
-                    complain(format_args!("line {number}: {reason}"));
-                }
-            }
-        }
-        if ended {
-            return (invalid, read);
-        }
-    }
-}
-
-/// Up to `count` lines, and the error that kept it from more.
-fn take(lines: &mut Lines<impl BufRead>, count: usize) -> (Vec<Line>, io::Result<()>) {
-    let mut chunk = Vec::with_capacity(count);
-    let read = lines.take(count).try_for_each(|line| line.map(|line| chunk.push(line)));
-    (chunk, read)
-}
-
-/// On rayon's threads.
-fn parse(line: &Line) -> Result<Notification, Invalid> {
-    span("parse").run(|| {
-        let parsed = line.parse();
-        if parsed.is_err() {
-            fail("invalid line");
-        }
-        parsed
-    })
-}
-
-/// Task: handles one notification after another, each in its own context, and between two of them in the worker's.
-async fn work<H: Hops>(jobs: Consumer<Job>, parking: Publisher<Job>, results: Sender<H::Message<Outcome>>) {
-    let worker = async {
-        while let Some(mut delivery) = jobs.recv().await {
-            match delivery.process().run_async(|| attempt::<H>(&delivery, &parking, &results)).await {
-                Ok(()) => delivery.ack(),
-                Err(_) if delivery.delivery_count() < ATTEMPTS => delivery.retry(),
-                // It is parked, and goes on from there.
-                Err(_) => delivery.reject(),
-            }
-            if results.is_closed() {
-                break; // The writer is gone. Why, its join tells.
-            }
-        }
-    };
-    worker.with_context(span("worker")).await;
-}
-
-/// Delivers a notification, and hands on what became of it; a failure only with the last attempt.
-async fn attempt<H: Hops>(
-    delivery: &Delivery<Job>,
-    parking: &Publisher<Job>,
-    results: &Sender<H::Message<Outcome>>,
-) -> Result<(), String> {
-    let job = &delivery.payload;
-    match deliver::<H>(&job.notification).await {
-        Ok(()) => H::send(results, job.outcome(Ok(()))).await.map_err(|error| error.to_string()),
-        Err(reason) if delivery.delivery_count() < ATTEMPTS => Err(reason),
-        Err(reason) => {
-            let headers = Headers::from_iter([(REASON, reason.clone())]);
-            parking
-                .publish_message(Message::new(job.clone()).with_headers(headers))
-                .await
-                .map_err(|error| error.to_string())?;
-            Err(reason)
-        }
-    }
-}
-
-/// Task: has what was parked recorded. A real one would show it to somebody.
-async fn file<H: Hops>(parked: Consumer<Job>, results: Sender<H::Message<Outcome>>) {
-    let clerk = async {
-        while let Some(mut delivery) = parked.recv().await {
-            let reason = delivery.headers.get(REASON).unwrap_or("unknown").to_owned();
-            let outcome = delivery.payload.outcome(Err(reason));
-            let record = || async { H::send(&results, outcome).await.map_err(|error| error.to_string()) };
-            if delivery.process().run_async(record).await.is_err() {
-                break; // The writer is gone. Why, its join tells.
-            }
-            delivery.ack();
-        }
-    };
-    clerk.with_context(span("clerk")).await;
-}
-
-/// Renders on a thread that may block, and notifies in a task of its own, whose panic would be this delivery's only.
-async fn deliver<H: Hops>(notification: &Arc<Notification>) -> Result<(), String> {
-    let source = Arc::clone(notification);
-    let (summary, page) =
-        H::spawn_blocking(move || render::<H>(&source)).await.map_err(|error| format!("render: {error}"))?;
-    let target = Arc::clone(notification);
-    H::spawn(notify(target, summary, page)).await.map_err(|error| format!("notify: {error}"))?
-}
-
-/// On a thread that may block, and from there on rayon's.
-fn render<H: Hops>(notification: &Notification) -> (String, String) {
-    span("render").run(|| {
-        H::join(
-            || span("summary").run(|| service::summary(notification)),
-            || span("page").run(|| service::page(notification)),
-        )
-    })
-}
-
-/// Calls the service.
-async fn notify(target: Arc<Notification>, summary: String, page: String) -> Result<(), String> {
-    let call = async {
-        let result = service::notify(target.channel, &target.to, &summary, &page).await;
-        if let Err(reason) = &result {
-            fail(reason);
-        }
-        result
-    };
-    call.with_context(span("notify")).await
-}
-
-/// Thread: takes the results down.
-fn write<H: Hops>(
-    mut outcomes: Receiver<H::Message<Outcome>>,
-    mut receipts: Option<Receipts>,
-) -> (Tally, Result<(), String>) {
-    span("writer").run(|| {
-        let mut tally = Tally::default();
-        while let Some(message) = outcomes.blocking_recv() {
-            H::run(message, |outcome| {
-                span("record").run(|| {
-                    tally.record(&outcome);
-                    if let Some(receipts) = &mut receipts {
-                        receipts.write(&outcome);
-                    }
-                });
             });
-        }
-        (tally, receipts.map_or(Ok(()), Receipts::finish))
-    })
+            stop.cancel();
+            let ended = runtime.block_on(join(workers));
+            let (tally, written) = writer.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+            let errors = sent.error.clone().into_iter().chain(failed).chain(ended).chain(written.err()).collect();
+            Summary { sent: Some(sent), tally: Some(tally), errors }
+        });
+        // The spans of its last answers end after the workers have them.
+        close.cancel();
+        summary.errors.extend(runtime.block_on(server_ended(server)));
+        Ok(summary)
+    }
+
+    /// The service `batch` alone.
+    pub(crate) fn batch<H: Hops>(self) -> Result<Summary, NotStarted> {
+        let Self { runtime, broker, lines, .. } = self;
+        let started = runtime.block_on(async {
+            let broker = Broker::connect(broker).await?;
+            let queue = broker.publisher(QUEUE, &|queue| H::describe(Service::Batch, queue)).await?;
+            Ok((broker, queue))
+        });
+        let (_broker, queue) = started.map_err(NotStarted)?;
+        let _runtime = runtime.enter();
+        let sent = Service::Batch.span("batch").run(|| batch::send::<H>(runtime, lines, &queue, None));
+        Ok(Summary { errors: sent.error.clone().into_iter().collect(), sent: Some(sent), tally: None })
+    }
+
+    /// The service `worker` alone, until it is told to stop.
+    pub(crate) fn worker<H: Hops>(self) -> Result<Summary, NotStarted> {
+        let Self { runtime, broker, notify, receipts, .. } = self;
+        let started = runtime.block_on(async {
+            let broker = Broker::connect(broker).await?;
+            let ends = Ends::open::<H>(&broker).await?;
+            Ok((broker, ends))
+        });
+        let (_broker, ends) = started.map_err(NotStarted)?;
+        let _runtime = runtime.enter();
+        let stop = CancellationToken::new();
+        let (results, outcomes) = mpsc::channel(CAPACITY);
+        let writer = H::spawn_thread(move || worker::write::<H>(outcomes, receipts, Looping::Bare, None));
+        let client = notify::Client::new::<H>(notify.unwrap_or(DEFAULT_NOTIFY));
+        let mut workers = worker::start::<H>(ends, client, results, Looping::Bare, &stop);
+        complain(format_args!("the worker is ready"));
+        let failed = runtime.block_on(async {
+            tokio::select! {
+                told = until_told_to_stop() => told.err().map(|error| format!("no signal can be waited for: {error}")),
+                (ended, index) = first(&mut workers) => {
+                    drop(workers.swap_remove(index));
+                    ended.err()
+                }
+            }
+        });
+        stop.cancel();
+        let ended = runtime.block_on(join(workers));
+        let (tally, written) = writer.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+        let errors = failed.into_iter().chain(ended).chain(written.err()).collect();
+        Ok(Summary { sent: None, tally: Some(tally), errors })
+    }
+
+    /// The service `notify` alone, until it is told to stop.
+    pub(crate) fn notify<H: Hops>(self) -> Result<Summary, NotStarted> {
+        let Self { runtime, notify, .. } = self;
+        let stop = CancellationToken::new();
+        let (listener, _) = runtime.block_on(listen(notify.unwrap_or(DEFAULT_NOTIFY))).map_err(NotStarted)?;
+        let server = runtime.spawn(notify::serve::<H>(listener, stop.clone()));
+        complain(format_args!("the notify server is ready"));
+        let told = runtime.block_on(until_told_to_stop());
+        stop.cancel();
+        let ended = runtime.block_on(server_ended(server));
+        let told = told.err().map(|error| format!("no signal can be waited for: {error}"));
+        Ok(Summary { errors: told.into_iter().chain(ended).collect(), ..Summary::default() })
+    }
 }
 
-/// The current context with a new span, which ends when the last clone of this is dropped.
-fn span(name: &'static str) -> Context {
-    static TRACER: LazyLock<BoxedTracer> = LazyLock::new(|| global::tracer("notifications"));
-    Context::current_with_span(TRACER.start(name))
+/// Where a server is that is a process of its own.
+pub(crate) const DEFAULT_NOTIFY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8025);
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let listen = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        io::Result::Ok((listener, address))
+    };
+    listen.await.map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 
-/// Marks the current span as failed.
-fn fail(reason: &str) {
-    Context::current().span().set_status(Status::error(reason.to_owned()));
+/// The first that ends, which it does too early, and its place.
+async fn first(workers: &mut [JoinHandle<Result<(), String>>]) -> (Result<(), String>, usize) {
+    let (ended, index, _) = select_all(workers).await;
+    (result_of(ended), index)
+}
+
+/// Waits for all, and tells how they failed.
+async fn join(workers: Vec<JoinHandle<Result<(), String>>>) -> Vec<String> {
+    let mut errors = Vec::new();
+    for worker in workers {
+        errors.extend(result_of(worker.await).err());
+    }
+    errors
+}
+
+async fn server_ended(server: JoinHandle<io::Result<()>>) -> Option<String> {
+    let ended = server.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
+    ended.err().map(|error| format!("the server has ended: {error}"))
+}
+
+/// Goes on with the panic, if it was one.
+fn result_of(ended: Result<Result<(), String>, JoinError>) -> Result<(), String> {
+    ended.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
 }

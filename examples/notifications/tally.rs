@@ -11,9 +11,9 @@ use std::{
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::{complain, input::Channel, pipeline::Outcome};
+use crate::{complain, input::Channel, worker::Outcome};
 
-/// Delivered and failed, and how long it took from batch to delivery.
+/// Delivered and failed, what share failed, and how long it took from batch to delivery.
 #[derive(Default)]
 pub(crate) struct Tally {
     email: ChannelTally,
@@ -36,14 +36,17 @@ impl Default for ChannelTally {
 
 impl Tally {
     /// Counts an outcome; a failure is told, too.
-    pub(crate) fn record(&mut self, Outcome { notification, result, read_at }: &Outcome) {
+    pub(crate) fn record(&mut self, Outcome { job, result }: &Outcome) {
+        let notification = &job.notification;
         let channel = match notification.channel {
             Channel::Email => &mut self.email,
             Channel::Push => &mut self.push,
         };
         match result {
             Ok(()) => {
-                let micros = u64::try_from(read_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+                // The clock of the batch may be ahead of this one.
+                let latency = job.read_at.elapsed().unwrap_or_default();
+                let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
                 channel.latencies.saturating_record(micros);
             }
             Err(reason) => {
@@ -52,16 +55,11 @@ impl Tally {
             }
         }
     }
-
-    /// All notifications, delivered or failed.
-    pub(crate) fn notifications(&self) -> u64 {
-        [&self.email, &self.push].iter().map(|channel| channel.latencies.len() + channel.failed).sum()
-    }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = ["channel", "delivered", "failed", "p50", "p99", "max"];
+        let header = ["channel", "delivered", "failed", "share", "p50", "p99", "max"];
         write_row(f, header.map(str::to_owned))?;
         let mut total = ChannelTally::default();
         for (name, channel) in [("email", &self.email), ("push", &self.push)] {
@@ -81,12 +79,16 @@ impl ChannelTally {
         };
         let [p50, p99] = [0.5, 0.99].map(|quantile| latency(self.latencies.value_at_quantile(quantile)));
         let [delivered, failed] = [self.latencies.len(), self.failed].map(|count| count.to_string());
-        write_row(f, [name.to_owned(), delivered, failed, p50, p99, latency(self.latencies.max())])
+        let share = match self.latencies.len() + self.failed {
+            0 => "-".to_owned(),
+            all => format!("{:.1}%", 100.0 * self.failed as f64 / all as f64),
+        };
+        write_row(f, [name.to_owned(), delivered, failed, share, p50, p99, latency(self.latencies.max())])
     }
 }
 
-fn write_row(f: &mut fmt::Formatter<'_>, [name, delivered, failed, p50, p99, max]: [String; 6]) -> fmt::Result {
-    writeln!(f, "{name:<13}{delivered:>9}{failed:>9}{p50:>10}{p99:>10}{max:>10}")
+fn write_row(f: &mut fmt::Formatter<'_>, [name, delivered, failed, share, p50, p99, max]: [String; 7]) -> fmt::Result {
+    writeln!(f, "{name:<13}{delivered:>9}{failed:>9}{share:>9}{p50:>10}{p99:>10}{max:>10}")
 }
 
 /// A file with a line for each outcome: `{"id":"n-0001","delivered":true}`.
@@ -112,10 +114,10 @@ impl Receipts {
     }
 
     /// After the first error nothing more is written: the notifications go on.
-    pub(crate) fn write(&mut self, Outcome { notification, result, .. }: &Outcome) {
+    pub(crate) fn write(&mut self, Outcome { job, result }: &Outcome) {
         if self.written.is_ok() {
             let reason = result.as_ref().err().map(String::as_str);
-            let receipt = Receipt { id: &notification.id, delivered: result.is_ok(), reason };
+            let receipt = Receipt { id: &job.notification.id, delivered: result.is_ok(), reason };
             self.written = serde_json::to_writer(&mut self.file, &receipt)
                 .map_err(io::Error::from)
                 .and_then(|()| self.file.write_all(b"\n"));

@@ -1,36 +1,81 @@
-//! Where the spans go: in memory, to be drawn, and over OTLP, if asked to.
+//! Where the spans of each service go: in memory, to be drawn, and over OTLP, if asked to.
 
 use std::{
     collections::HashMap,
     env,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use clap::ValueEnum;
 use ctxhop::testing::TraceRecorder;
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Link, SpanKind, TraceContextExt, TraceId},
+    trace::{Link, SpanKind, Status, TraceContextExt, TraceId, Tracer, TracerProvider},
 };
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
     trace::{
-        BatchConfigBuilder, BatchSpanProcessor, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample,
-        SpanData, SpanExporter,
+        BatchConfigBuilder, BatchSpanProcessor, SamplingDecision, SamplingResult, SdkTracer, SdkTracerProvider,
+        ShouldSample, SpanData, SpanExporter,
     },
 };
 
-use crate::{complain, pipeline::ATTEMPTS};
+use crate::{complain, worker::ATTEMPTS};
 
 /// The spans of which each line of the input has one. The others are below these, or have lost their way.
 const PER_LINE: [&str; 2] = ["parse", "notification"];
 
 const OTLP_ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
+/// A part of the pipeline that can be a process of its own. Its spans tell it, whether it is one or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Service {
+    /// Reads the notifications, and publishes them
+    Batch,
+    /// Renders each, and has it delivered
+    Worker,
+    /// Delivers
+    Notify,
+}
+
+/// Where a service's spans go.
+pub(crate) struct OfService {
+    pub(crate) provider: SdkTracerProvider,
+    tracer: SdkTracer,
+}
+
+/// In the order of the services. Set once, at the start.
+static SERVICES: OnceLock<Vec<OfService>> = OnceLock::new();
+
+impl Service {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Worker => "worker",
+            Self::Notify => "notify",
+        }
+    }
+
+    pub(crate) fn telemetry(self) -> &'static OfService {
+        &SERVICES.get().expect("installed at the start")[self as usize]
+    }
+
+    /// The current context with a new span, which ends when the last clone of this is dropped.
+    pub(crate) fn span(self, name: &'static str) -> Context {
+        Context::current_with_span(self.telemetry().tracer.start(name))
+    }
+}
+
+/// Marks the current span as failed.
+pub(crate) fn fail(reason: &str) {
+    Context::map_current(|cx| cx.span().set_status(Status::error(reason.to_owned())));
+}
 
 pub(crate) struct Telemetry {
     pub(crate) recorder: TraceRecorder,
@@ -40,40 +85,51 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Installs the global tracer provider, which keeps the spans of the first `keep` notifications; and strict mode, if asked
-    /// to.
+    /// Installs the services' tracer providers, which keep the spans of the first `keep` notifications; and strict mode, if asked
+    /// to. `only`: the one that is in this process, if not all of them are; then nothing is drawn, or kept in memory.
     #[cfg_attr(not(feature = "strict"), expect(unused_variables, reason = "main has refused it"))]
-    pub(crate) fn install(keep: u32, strict: bool) -> Self {
-        let sampler = KeepFirst { keep, seen: Arc::default() };
-        let mut provider = SdkTracerProvider::builder()
-            .with_sampler(sampler.clone())
-            .with_resource(Resource::builder().with_service_name("notifications").build());
-        if OTLP_ENDPOINTS.iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty())) {
-            match otlp(keep) {
-                Ok(processor) => provider = provider.with_span_processor(processor),
+    pub(crate) fn install(only: Option<Service>, keep: u32, strict: bool) -> Self {
+        let this = Self {
+            recorder: TraceRecorder::new(),
+            sampler: KeepFirst { keep, seen: Arc::default() },
+            #[cfg(feature = "strict")]
+            strict: strict.then(|| ctxhop::strict::install(ctxhop::strict::Config::new())),
+        };
+        let services = Service::value_variants().iter().map(|&service| {
+            let provider = this.provider(service, only);
+            OfService { tracer: provider.tracer("notifications"), provider }
+        });
+        assert!(SERVICES.set(services.collect()).is_ok(), "installed once");
+        this
+    }
+
+    fn provider(&self, service: Service, only: Option<Service>) -> SdkTracerProvider {
+        let mut builder = SdkTracerProvider::builder()
+            .with_sampler(self.sampler.clone())
+            .with_resource(Resource::builder().with_service_name(service.name()).build());
+        let is_here = only.is_none_or(|only| only == service);
+        if is_here && OTLP_ENDPOINTS.iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty())) {
+            match otlp(self.sampler.keep) {
+                Ok(processor) => builder = builder.with_span_processor(processor),
                 Err(error) => complain(format_args!("no export over OTLP: {error}")),
             }
         }
         #[cfg(feature = "strict")]
-        let strict = strict.then(|| ctxhop::strict::install(ctxhop::strict::Config::new()));
-        #[cfg(feature = "strict")]
-        if let Some(strict) = strict {
-            provider = provider.with_span_processor(strict.processor());
+        if let Some(strict) = self.strict {
+            builder = builder.with_span_processor(strict.processor());
         }
-        let recorder = TraceRecorder::with_provider(provider);
-        recorder.install_global();
-        Self {
-            recorder,
-            sampler,
-            #[cfg(feature = "strict")]
-            strict,
+        match only {
+            None => self.recorder.add_provider(builder).provider().clone(),
+            Some(_) => builder.build(),
         }
     }
 
     /// Exports what is not exported yet.
     pub(crate) fn finish(&self) {
-        if let Err(error) = self.recorder.provider().shutdown_with_timeout(Duration::from_secs(30)) {
-            complain(format_args!("export over OTLP: {error}"));
+        for service in Service::value_variants() {
+            if let Err(error) = service.telemetry().provider.shutdown_with_timeout(Duration::from_secs(30)) {
+                complain(format_args!("export over OTLP: {error}"));
+            }
         }
     }
 }
@@ -81,7 +137,7 @@ impl Telemetry {
 fn otlp(keep: u32) -> Result<BatchSpanProcessor, ExporterBuildError> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
     // Room for all spans that are kept: a queue that overflows drops spans, and a trace with holes looks disconnected.
-    let names = 15;
+    let names = 10;
     let config = BatchConfigBuilder::default().with_max_queue_size((keep * RETRIED) as usize * names).build();
     Ok(BatchSpanProcessor::builder(Reporting(exporter)).with_batch_config(config).build())
 }

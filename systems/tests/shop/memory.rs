@@ -8,7 +8,10 @@ use std::{
 use ctxhop_systems::Collector;
 use opentelemetry::trace::TraceId;
 
-use crate::process::{LIMIT, Run, Shop, shop};
+use crate::{
+    Shop, shop,
+    support::{LIMIT, Run},
+};
 
 #[test]
 fn each_checkout_is_one_trace_through_all_services() {
@@ -101,7 +104,7 @@ fn what_is_no_order_is_refused_with_its_trace_id() {
             is_there(&spans.of("gateway").map(|span| span.span_context.trace_id()).collect::<Vec<_>>())
         });
     }
-    assert!(gateway.stop().success());
+    assert!(gateway.stop().succeeded());
 }
 
 #[test]

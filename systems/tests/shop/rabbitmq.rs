@@ -7,7 +7,10 @@ use ctxhop_systems::Spans;
 use opentelemetry::trace::Status;
 use opentelemetry_sdk::trace::SpanData;
 
-use crate::process::{LIMIT, Run, Shop, shop};
+use crate::{
+    Shop, shop,
+    support::{LIMIT, Run},
+};
 
 /// A shop with an exchange and a queue of its own.
 fn shop_on_rabbitmq(exchange: &str) -> Shop {
@@ -40,7 +43,7 @@ fn each_checkout_is_one_trace_through_all_processes() {
     let acked = |spans: &Spans| spans.count("stock", "ack apart:checkout.processed:apart.stock") == 18;
     shop.collector.wait_until(LIMIT, acked);
     for service in services {
-        assert!(service.stop().success());
+        assert!(service.stop().succeeded());
     }
     let spans = shop.collector.spans();
     for root in spans.tree().assert_traces(20) {
@@ -74,7 +77,7 @@ fn a_stock_that_is_killed_loses_nothing() {
         missing.remove(&restarted.line());
     }
     for service in services.into_iter().chain([restarted]) {
-        assert!(service.stop().success());
+        assert!(service.stop().succeeded());
     }
     // What the killed process had not exported is gone, but the traces are whole: nothing has an ancestor that is missing.
     for root in shop.collector.spans().tree().assert_traces(ORDERS) {
@@ -104,7 +107,7 @@ fn orders_that_the_queue_has_no_room_for_are_refused_until_the_stock_is_back() {
     assert_eq!((0..accepted.len()).map(|_| stock.line()).collect::<HashSet<_>>(), accepted);
     assert_eq!(shopping("1").accepted(), ["order-1"]);
     for service in services.into_iter().chain([stock]) {
-        assert!(service.stop().success());
+        assert!(service.stop().succeeded());
     }
     let failed = |span: &&SpanData| matches!(&span.status, Status::Error { .. }) && span.name.starts_with("publish ");
     assert!(shop.collector.spans().of("checkout").filter(failed).count() >= 20);

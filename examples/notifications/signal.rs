@@ -1,3 +1,5 @@
+//! How a process that serves learns that it is enough.
+
 use std::io;
 
 /// Waits for an interrupt (Ctrl-C) or a request to terminate.
@@ -6,7 +8,7 @@ use std::io;
 ///
 /// If the system does not tell this process of signals.
 #[cfg(unix)]
-pub async fn until_told_to_stop() -> io::Result<()> {
+pub(crate) async fn until_told_to_stop() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut terminated = signal(SignalKind::terminate())?;
@@ -22,6 +24,6 @@ pub async fn until_told_to_stop() -> io::Result<()> {
 ///
 /// If the system does not tell this process of signals.
 #[cfg(not(unix))]
-pub async fn until_told_to_stop() -> io::Result<()> {
+pub(crate) async fn until_told_to_stop() -> io::Result<()> {
     tokio::signal::ctrl_c().await
 }
