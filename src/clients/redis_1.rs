@@ -213,6 +213,9 @@ type Read = Vec<Option<(String, Option<Fields>)>>;
 /// An entry, and how often it was delivered.
 type Counted = ((String, Fields), u64);
 
+/// An entry in a consumer's list: its id, the consumer, for how many milliseconds, and how often it was delivered.
+type Pending = (String, Vec<u8>, u64, u64);
+
 struct Reader<R, C> {
     group: Arc<Group>,
     consumer: String,
@@ -270,7 +273,7 @@ impl<R: ConnectionLike, C: Clone> Reader<R, C> {
         for (id, _) in entries {
             pipe.cmd("XPENDING").arg(&self.group.stream).arg(&self.group.name).arg(id).arg(id).arg(1);
         }
-        let pending: Vec<Vec<(String, Vec<u8>, u64, u64)>> = pipe.query_async(&mut self.reading).await?;
+        let pending: Vec<Vec<Pending>> = pipe.query_async(&mut self.reading).await?;
         // One that somebody else has settled in the meantime is in nobody's list. It was claimed, so this is not the first time.
         Ok(pending.iter().map(|pending| pending.first().map_or(2, |pending| pending.3)).collect())
     }
