@@ -8,7 +8,7 @@ use crate::{Measured, competitors::Competitor, report::nanoseconds};
 
 const WIDTH: u32 = 760;
 const ROW: i32 = 30;
-const TOP: i32 = 46;
+const TOP: i32 = 56;
 /// Where the bars begin, and how long the longest one is.
 const LEFT: i32 = 150;
 const LONGEST: i32 = 480;
@@ -18,7 +18,8 @@ pub(crate) fn draw(hop: &Measured, path: &Path) -> Result<(), Box<dyn Error>> {
     let area = SVGBackend::new(path, (WIDTH, u32::try_from(height)?)).into_drawing_area();
     area.fill(&WHITE)?;
     let text = |size: i32| ("sans-serif", size).into_font().color(&BLACK);
-    area.draw(&Text::new(format!("{}: {}", hop.name, hop.body), (12, 14), text(16)))?;
+    area.draw(&Text::new(hop.name, (12, 8), text(16)))?;
+    area.draw(&Text::new(hop.body, (12, 30), text(12)))?;
     let longest = hop.cells.iter().map(|cell| cell.time.high).fold(0.0, f64::max);
     let length = |time: f64| (time / longest * f64::from(LONGEST)).round() as i32;
     for (row, cell) in (0..).zip(&hop.cells) {

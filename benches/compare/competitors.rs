@@ -14,11 +14,14 @@ use ctxhop::{messaging::Destination, propagation::TraceContextPropagator};
 use fastrace::collector::{Config, Reporter, SpanContext as FastraceContext, SpanRecord};
 use opentelemetry::{
     Context,
-    trace::{TraceContextExt, Tracer, TracerProvider},
+    trace::{
+        TraceContextExt, Tracer, TracerProvider,
+        noop::{NoopTracer, NoopTracerProvider},
+    },
 };
 use opentelemetry_sdk::{
     error::OTelSdkResult,
-    trace::{SdkTracer, SdkTracerProvider, SpanData, SpanProcessor},
+    trace::{Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanProcessor},
 };
 use serde::{Deserialize, Serialize};
 use tracing::{Subscriber, span};
@@ -32,6 +35,10 @@ use tracing_subscriber::{
 pub(crate) enum Competitor {
     Bare,
     ByHand,
+    /// As the twin is written: by hand, with all that ctxhop gives. Its headers are written by the SDK's propagator.
+    TwinOfSdk,
+    /// The same, with ctxhop's propagator.
+    Twin,
     Ctxhop,
     OpenTelemetry,
     Tracing,
@@ -42,9 +49,11 @@ pub(crate) enum Competitor {
 }
 
 impl Competitor {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Bare,
         Self::ByHand,
+        Self::TwinOfSdk,
+        Self::Twin,
         Self::Ctxhop,
         Self::OpenTelemetry,
         Self::Tracing,
@@ -58,7 +67,7 @@ impl Competitor {
     pub(crate) fn in_request(self, f: &mut dyn FnMut()) {
         match self {
             Self::Bare => f(),
-            Self::ByHand | Self::Ctxhop | Self::OpenTelemetry => {
+            Self::ByHand | Self::TwinOfSdk | Self::Twin | Self::Ctxhop | Self::OpenTelemetry => {
                 let _guard = request_context().attach();
                 f();
             }
@@ -88,6 +97,8 @@ impl fmt::Display for Competitor {
         f.pad(match self {
             Self::Bare => "bare",
             Self::ByHand => "by hand",
+            Self::TwinOfSdk => "by hand, the same",
+            Self::Twin => "… our propagator",
             Self::Ctxhop => "ctxhop",
             Self::OpenTelemetry => "opentelemetry",
             Self::Tracing => "tracing",
@@ -123,6 +134,21 @@ pub(crate) static ORDERS: LazyLock<Destination> = LazyLock::new(|| {
     let orders = Destination::in_memory("orders");
     orders.with_tracer_provider(&*PROVIDER).with_propagator(TraceContextPropagator::new())
 });
+
+/// As [`PROVIDER`], of which nothing is sampled.
+static UNSAMPLED: LazyLock<SdkTracerProvider> = LazyLock::new(|| {
+    SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff).with_span_processor(Discard).build()
+});
+
+pub(crate) static UNSAMPLED_TRACER: LazyLock<SdkTracer> = LazyLock::new(|| UNSAMPLED.tracer("compare"));
+
+pub(crate) static UNSAMPLED_ORDERS: LazyLock<Destination> =
+    LazyLock::new(|| ORDERS.clone().with_tracer_provider(&*UNSAMPLED));
+
+pub(crate) static NOOP_TRACER: LazyLock<NoopTracer> = LazyLock::new(NoopTracer::new);
+
+pub(crate) static NOOP_ORDERS: LazyLock<Destination> =
+    LazyLock::new(|| ORDERS.clone().with_tracer_provider(&NoopTracerProvider::new()));
 
 /// Whether spans of `tracing` go on to OpenTelemetry.
 static EXPORTING: AtomicBool = AtomicBool::new(false);

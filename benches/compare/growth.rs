@@ -2,8 +2,9 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     hint::black_box,
-    sync::{Barrier, LazyLock},
+    sync::{Arc, Barrier, LazyLock},
     thread,
 };
 
@@ -25,15 +26,17 @@ use tokio::runtime;
 use crate::{
     by_hand,
     competitors::{ORDERS, TRACER, request_context},
-    measure::{Rounds, Variant, measure},
+    measure::{Rounds, Spread, Variant, measure},
+    twin,
 };
 
 /// How one thing grows: a row for each size, with nanoseconds for each way.
 pub(crate) struct Growth {
     pub(crate) what: &'static str,
     pub(crate) unit: &'static str,
+    pub(crate) rounds: usize,
     pub(crate) ways: Vec<&'static str>,
-    pub(crate) rows: Vec<(usize, Vec<f64>)>,
+    pub(crate) rows: Vec<(usize, Vec<Spread>)>,
 }
 
 type Ways<'a> = Vec<(&'static str, Box<dyn FnMut() + 'a>)>;
@@ -47,14 +50,14 @@ impl Growth {
         sizes: &[usize],
         ways: impl Fn(usize) -> (usize, Ways<'a>),
     ) -> Self {
-        eprintln!("{what} …");
-        let mut growth = Self { what, unit, ways: Vec::new(), rows: Vec::new() };
-        for &size in sizes {
+        let mut growth = Self { what, unit, rounds, ways: Vec::new(), rows: Vec::new() };
+        for (at, &size) in (1..).zip(sizes) {
+            eprintln!("{what}: {size} ({at} of {}), {rounds} rounds", sizes.len());
             let (operations, mut ways) = ways(size);
             let mut variants: Vec<Variant<'_>> =
                 ways.iter_mut().map(|(name, run)| (*name, run.as_mut() as _)).collect();
-            let rounds: Rounds = measure(rounds, &mut variants);
-            let each = (0..ways.len()).map(|way| rounds.time(way).median / operations as f64);
+            let times: Rounds = measure(rounds, &mut variants);
+            let each = (0..ways.len()).map(|way| times.time(way).scaled(1.0 / operations as f64));
             growth.rows.push((size, each.collect()));
             growth.ways = ways.iter().map(|(name, _)| *name).collect();
         }
@@ -264,6 +267,26 @@ fn producers(rounds: usize) -> Growth {
                     }
                 });
             };
+            let same = move || {
+                let queue = Arc::new(twin::Queue::new(TRACER.clone(), 100));
+                for _ in 0..count {
+                    let queue = Arc::clone(&queue);
+                    RUNTIME.spawn(async move {
+                        for n in 0..each {
+                            queue.publish(n).await;
+                        }
+                    });
+                }
+                RUNTIME.block_on(async {
+                    for _ in 0..each * count {
+                        let mut delivery = queue.recv().await;
+                        let n = delivery.value();
+                        let handle = async { Ok::<_, Infallible>(black_box(n)) };
+                        _ = queue.process(&mut delivery, handle).await;
+                        delivery.ack();
+                    }
+                });
+            };
             let ours = move || {
                 let (publisher, consumer) = queue::bounded(ORDERS.clone(), 100);
                 for _ in 0..count {
@@ -282,8 +305,12 @@ fn producers(rounds: usize) -> Growth {
                     }
                 });
             };
-            let ways: Ways<'_> =
-                vec![("bare", Box::new(bare)), ("by hand", Box::new(hand)), ("ctxhop", Box::new(ours))];
+            let ways: Ways<'_> = vec![
+                ("bare", Box::new(bare)),
+                ("by hand", Box::new(hand)),
+                ("by hand, the same", Box::new(same)),
+                ("ctxhop", Box::new(ours)),
+            ];
             (MESSAGES, ways)
         },
     )

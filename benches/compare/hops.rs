@@ -13,12 +13,20 @@ use std::{
 use ctxhop::{
     WithContext,
     carrier::{self, Headers},
+    messaging::Destination,
     prelude::*,
     propagation::TraceContextPropagator,
     queue,
+    tower::TraceLayer,
 };
 use fastrace::{collector::SpanContext as FastraceContext, future::FutureExt as _};
-use opentelemetry::{Context, context as theirs, propagation::TextMapPropagator};
+use http::{Request, Response};
+use http_body_util::Empty;
+use opentelemetry::{
+    Context, KeyValue, context as theirs,
+    propagation::{Extractor, TextMapPropagator},
+    trace::{SpanKind, TraceContextExt, Tracer, noop::NoopTracer},
+};
 use opentelemetry_sdk::propagation::TraceContextPropagator as SdkPropagator;
 use rayon::prelude::*;
 use tokio::{
@@ -26,15 +34,18 @@ use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
+use tower_layer::Layer;
+use tower_service::Service;
 use tracing::Instrument;
 
-use crate::by_hand;
+use crate::{by_hand, twin};
 
 use super::competitors::{
     Competitor::{
-        self, Bare, ByHand, Ctxhop, Dcontext, Fastrace, OpenTelemetry, TaskLocal, Tracing, TracingOpenTelemetry,
+        self, Bare, ByHand, Ctxhop, Dcontext, Fastrace, OpenTelemetry, TaskLocal, Tracing, TracingOpenTelemetry, Twin,
+        TwinOfSdk,
     },
-    ORDERS, Pairs, REQUEST, TRACER,
+    NOOP_ORDERS, NOOP_TRACER, ORDERS, PROVIDER, Pairs, REQUEST, TRACER, UNSAMPLED_ORDERS, UNSAMPLED_TRACER,
 };
 
 /// A hop, and how each competitor makes `count` of them.
@@ -48,7 +59,19 @@ pub(crate) struct Hop {
 }
 
 pub(crate) fn all() -> Vec<Hop> {
-    vec![poll(), spawn(), blocking(), threads(), channel(), parallel_map(), headers(), messages()]
+    vec![
+        poll(),
+        spawn(),
+        blocking(),
+        threads(),
+        channel(),
+        parallel_map(),
+        headers(),
+        messages(),
+        unsampled(),
+        without_sdk(),
+        http(),
+    ]
 }
 
 fn poll() -> Hop {
@@ -388,25 +411,169 @@ fn messages() -> Hop {
                     }
                 });
             }),
+            (ByHand, |count| short(count, &*TRACER)),
+            (TwinOfSdk, |count| twins(count, TRACER.clone(), SdkPropagator::new())),
+            (Twin, |count| twins(count, TRACER.clone(), TraceContextPropagator::new())),
+            (Ctxhop, |count| queued(count, &ORDERS)),
+        ],
+    }
+}
+
+fn unsampled() -> Hop {
+    Hop {
+        name: "… not sampled",
+        body: "the same, where the sampler drops both spans",
+        count: 100,
+        cells: vec![
+            (ByHand, |count| short(count, &*UNSAMPLED_TRACER)),
+            (TwinOfSdk, |count| twins(count, UNSAMPLED_TRACER.clone(), SdkPropagator::new())),
+            (Twin, |count| twins(count, UNSAMPLED_TRACER.clone(), TraceContextPropagator::new())),
+            (Ctxhop, |count| queued(count, &UNSAMPLED_ORDERS)),
+        ],
+    }
+}
+
+fn without_sdk() -> Hop {
+    Hop {
+        name: "… without an SDK",
+        body: "the same, where no SDK is installed; the headers carry the context that is current",
+        count: 100,
+        cells: vec![
+            (ByHand, |count| short(count, &*NOOP_TRACER)),
+            (TwinOfSdk, |count| twins(count, NoopTracer::new(), SdkPropagator::new())),
+            (Twin, |count| twins(count, NoopTracer::new(), TraceContextPropagator::new())),
+            (Ctxhop, |count| queued(count, &NOOP_ORDERS)),
+        ],
+    }
+}
+
+/// As one writes it first.
+fn short<T>(count: u32, tracer: &T)
+where
+    T: Tracer,
+    T::Span: Send + Sync + 'static,
+{
+    block_on(async move {
+        let (tx, rx) = async_channel::bounded(1);
+        for n in 0..count {
+            by_hand::publish(tracer, &tx, n).await;
+            black_box(by_hand::process(tracer, &rx, async |n| work(n)).await);
+        }
+    });
+}
+
+/// As one writes it to give what ctxhop's queue gives.
+fn twins<T, P>(count: u32, tracer: T, propagator: P)
+where
+    T: Tracer,
+    T::Span: Send + Sync + 'static,
+    P: TextMapPropagator,
+{
+    block_on(async move {
+        let queue = twin::Queue::with_propagator(tracer, 1, propagator);
+        for n in 0..count {
+            queue.publish(n).await;
+            let mut delivery = queue.recv().await;
+            let n = delivery.value();
+            let done = queue.process(&mut delivery, async { Ok::<_, Infallible>(work(n)) }).await;
+            black_box(done.expect("infallible"));
+            delivery.ack();
+        }
+    });
+}
+
+fn queued(count: u32, orders: &Destination) {
+    block_on(async move {
+        let (publisher, consumer) = queue::bounded(orders.clone(), 1);
+        for n in 0..count {
+            publisher.publish(n).await.expect(RECEIVER);
+            let mut delivery = consumer.recv().await.expect(SENDER);
+            let operation = delivery.process();
+            let done = operation.run_async(|| async { Ok::<_, Infallible>(work(delivery.payload)) }).await;
+            black_box(done.expect("infallible"));
+            delivery.ack();
+        }
+    });
+}
+
+fn http() -> Hop {
+    /// A request with a context in its headers, as a server gets it.
+    fn request(n: u32) -> Request<u32> {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        Request::get("/orders?page=2").header("traceparent", parent).body(n).expect("a request")
+    }
+    async fn answer(request: Request<u32>) -> Response<Empty<&'static [u8]>> {
+        black_box(work(*request.body()));
+        Response::new(Empty::new())
+    }
+    async fn answer_by_hand(request: Request<u32>) -> Response<Empty<&'static [u8]>> {
+        struct Lookup<'a>(&'a http::HeaderMap);
+        impl Extractor for Lookup<'_> {
+            fn get(&self, key: &str) -> Option<&str> {
+                self.0.get(key)?.to_str().ok()
+            }
+            fn keys(&self) -> Vec<&str> {
+                self.0.keys().map(http::HeaderName::as_str).collect()
+            }
+        }
+        let parent = SdkPropagator::new().extract_with_context(&Context::new(), &Lookup(request.headers()));
+        let uri = request.uri();
+        let described = [
+            KeyValue::new("http.request.method", request.method().to_string()),
+            KeyValue::new("url.path", uri.path().to_owned()),
+            KeyValue::new("url.query", uri.query().unwrap_or_default().to_owned()),
+            KeyValue::new("url.scheme", "http"),
+            KeyValue::new("network.protocol.version", "1.1"),
+        ];
+        let builder = TRACER.span_builder("GET").with_kind(SpanKind::Server).with_attributes(described);
+        let cx = parent.with_span(builder.start_with_context(&*TRACER, &parent));
+        let response = theirs::FutureExt::with_context(answer(request), cx.clone()).await;
+        let span = cx.span();
+        span.set_attribute(KeyValue::new("http.response.status_code", i64::from(response.status().as_u16())));
+        span.end();
+        response
+    }
+    #[derive(Clone)]
+    struct Answer;
+    impl Service<Request<u32>> for Answer {
+        type Response = Response<Empty<&'static [u8]>>;
+        type Error = Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+        fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
+            task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<u32>) -> Self::Future {
+            Box::pin(async { Ok(answer(request).await) })
+        }
+    }
+    Hop {
+        name: "HTTP request",
+        body: "one request to a server, with a span made by the SDK; ctxhop's is a layer of tower that also measures",
+        count: 100,
+        cells: vec![
+            (Bare, |count| {
+                block_on(async move {
+                    for n in 0..count {
+                        drop(black_box(Answer.call(request(n)).await));
+                    }
+                });
+            }),
             (ByHand, |count| {
                 block_on(async move {
-                    let (tx, rx) = async_channel::bounded(1);
                     for n in 0..count {
-                        by_hand::publish(&*TRACER, &tx, n).await;
-                        black_box(by_hand::process(&*TRACER, &rx, async |n| work(n)).await);
+                        drop(black_box(Box::pin(answer_by_hand(request(n))).await));
                     }
                 });
             }),
             (Ctxhop, |count| {
+                let layer = TraceLayer::server();
+                let layer = layer.with_tracer_provider(&*PROVIDER).with_propagator(TraceContextPropagator::new());
+                let mut service = layer.layer(Answer);
                 block_on(async move {
-                    let (publisher, consumer) = queue::bounded(ORDERS.clone(), 1);
                     for n in 0..count {
-                        publisher.publish(n).await.expect(RECEIVER);
-                        let mut delivery = consumer.recv().await.expect(SENDER);
-                        let operation = delivery.process();
-                        let done = operation.run_async(|| async { Ok::<_, Infallible>(work(delivery.payload)) }).await;
-                        black_box(done.expect("infallible"));
-                        delivery.ack();
+                        drop(black_box(service.call(request(n)).await));
                     }
                 });
             }),

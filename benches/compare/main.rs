@@ -16,6 +16,8 @@ mod hops;
 #[path = "../measure/mod.rs"]
 mod measure;
 mod report;
+#[path = "../twin/mod.rs"]
+mod twin;
 
 use std::{env, error::Error, fs, path::Path, process::Command};
 
@@ -34,9 +36,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     competitors::install();
     let mut hops = hops::all();
     hops.retain(|hop| names.is_empty() || names.iter().any(|name| hop.name.contains(name.as_str())));
-    let hops: Vec<_> = hops.iter().map(|hop| measured(hop, rounds)).collect();
+    let count = hops.len();
+    let hops: Vec<_> = (1..)
+        .zip(&hops)
+        .map(|(at, hop)| {
+            eprintln!("hop {at} of {count}: {}, {rounds} rounds", hop.name);
+            measured(hop, rounds)
+        })
+        .collect();
     let (growth, memory) =
-        if names.is_empty() { (growth::all(rounds / 20 + 1), memory()?) } else { (Vec::new(), String::new()) };
+        if names.is_empty() { (growth::all((rounds / 20).max(11)), memory()?) } else { (Vec::new(), String::new()) };
     let report = report::markdown(&hops, &growth, &memory, rounds);
     print!("{report}");
     if has("--report") {
@@ -82,7 +91,6 @@ impl Measured {
 }
 
 fn measured(hop: &hops::Hop, rounds: usize) -> Measured {
-    eprintln!("{} …", hop.name);
     let mut runs: Vec<_> = hop
         .cells
         .iter()
@@ -101,9 +109,12 @@ fn measured(hop: &hops::Hop, rounds: usize) -> Measured {
 
 /// Counted in a process of its own, as it takes another allocator, which would be in the times.
 fn memory() -> Result<String, Box<dyn Error>> {
+    eprintln!("memory, in a process of its own");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // By the same profile, so that nothing is built twice. What is counted is the same in each.
+    let command = if cfg!(debug_assertions) { "test" } else { "bench" };
     let output = Command::new(cargo)
-        .args(["bench", "--locked", "--quiet", "--bench", "memory"])
+        .args([command, "--locked", "--quiet", "--bench", "memory"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()?;
     if !output.status.success() {

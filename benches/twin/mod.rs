@@ -1,7 +1,7 @@
 //! The queue as one writes it by hand if it is to give the same: a bounded queue, first come, first served, whose messages go
 //! back unless they are settled, with the delivery count, the time in the queue, linked attempts, and errors on the spans.
 //!
-//! It has our headers and our propagator. It has no metrics; ours go nowhere in the benches, because no provider of meters
+//! It has our headers, and our propagator unless it is given another. It has no metrics; ours go nowhere in the benches, because no provider of meters
 //! is installed.
 
 #![allow(dead_code, reason = "each bench uses its part")]
@@ -20,13 +20,14 @@ use ctxhop::{
 use opentelemetry::{
     Context, KeyValue,
     context::FutureExt,
+    propagation::TextMapPropagator,
     trace::{Link, SpanContext, SpanKind, Status, TraceContextExt, Tracer},
 };
 use tokio::sync::Semaphore;
 
-pub(crate) struct Queue<T, V> {
+pub(crate) struct Queue<T, V, P = TraceContextPropagator> {
     tracer: T,
-    propagator: TraceContextPropagator,
+    propagator: P,
     room: Arc<Semaphore>,
     tx: Sender<Envelope<V>>,
     rx: Receiver<Envelope<V>>,
@@ -51,9 +52,20 @@ where
     T::Span: Send + Sync + 'static,
 {
     pub(crate) fn new(tracer: T, capacity: usize) -> Self {
+        Self::with_propagator(tracer, capacity, TraceContextPropagator::new())
+    }
+}
+
+impl<T, V, P> Queue<T, V, P>
+where
+    T: Tracer,
+    T::Span: Send + Sync + 'static,
+    P: TextMapPropagator,
+{
+    pub(crate) fn with_propagator(tracer: T, capacity: usize, propagator: P) -> Self {
         let (tx, rx) = async_channel::unbounded();
         let room = Arc::new(Semaphore::new(capacity));
-        Self { tracer, propagator: TraceContextPropagator::new(), room, tx, rx }
+        Self { tracer, propagator, room, tx, rx }
     }
 
     pub(crate) async fn publish(&self, value: V) {
