@@ -31,7 +31,7 @@ RULES = {
     "as": (rf",\s+{BECAUSE}", 'write "because"'),
     "as_first": (rf"{START}{BECAUSE.capitalize()}[^.?!|]*,", 'write "because", and put the reason last'),
     "for": (r",\s+for\s+(?:it|they|there|this|these|nobody|nothing)\s+(?:is|are|was|were|has|have|can|does|do|would|will|may)\b", 'write "because"'),
-    "inversion": (rf"\b(?:so|nor|neither)\s+{VERB}\s+(?!on\b|not\b)", "put the subject first"),
+    "inversion": (rf"\b(?:so|nor|neither)\s+{VERB}\s+(?!on\b|not\b|to\b|no\b)", "put the subject first"),
     "nor": (rf"{START}Nor\b", 'put the subject first: "… does not …, either"'),
     "what": (rf"(?<!¶\n){START}What\b[^.?!|]*[.!]", "name the thing, instead of \"what is …\""),
     "is_to_be": (r"\b(?:is|are|was|were)\s+to\s+be\s+\w+", "say who does it"),
