@@ -49,7 +49,7 @@ impl<T: IntoIterator, S: Snapshot> WithContext<T, S> {
     ///
     /// # Guarantees
     ///
-    /// The iterator works in the context, and so do the drops of the items that nobody takes. The context is let go with the
+    /// The iterator works in the context. Items that nobody takes are dropped in it, too. The context is let go with the
     /// iterator and the last item.
     ///
     /// # Examples
