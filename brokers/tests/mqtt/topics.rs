@@ -5,14 +5,18 @@ use std::io;
 use ctxhop::{
     Snapshot,
     carrier::Carrier,
+    clients::rumqttc_0_25::deliveries,
     messaging::{Destination, Relation},
 };
 use ctxhop_brokers::{mosquitto::Mosquitto, rig::Rig};
 use futures::StreamExt;
 use opentelemetry::{Context, KeyValue, Value, baggage::BaggageExt};
-use rumqttc::v5::mqttbytes::{
-    QoS,
-    v5::{Publish, PublishProperties},
+use rumqttc::v5::{
+    AsyncClient, Event, Incoming, MqttOptions,
+    mqttbytes::{
+        QoS,
+        v5::{Publish, PublishProperties},
+    },
 };
 use tokio::time::timeout;
 
@@ -91,6 +95,24 @@ async fn the_topic_is_the_destination_and_the_filter_its_template() {
             assert_eq!(attribute(span, "messaging.destination.template"), Some(Value::from(filter)));
         }
     }
+}
+
+/// A client that lets the broker use topic aliases gets messages without a topic, and some brokers look at no text.
+#[tokio::test]
+async fn a_topic_that_is_no_text_or_not_there_is_processed() {
+    let rig = Rig::new();
+    let (client, eventloop) = AsyncClient::new(MqttOptions::new("billing", "127.0.0.1", 1), 1);
+    let (mut inbox, messages) = deliveries(&client, &eventloop);
+    for topic in [&b""[..], b"sensors/\xff"] {
+        let publish = Publish { topic: topic.to_vec().into(), ..Default::default() };
+        assert!(inbox.put(Ok(Event::Incoming(Incoming::Publish(publish)))).unwrap().is_none());
+    }
+    let sensors = rig.destination("mqtt", "sensors/+");
+    let each = sensors.process_each(messages.take(2), async |_| Ok::<_, io::Error>(()), policy());
+    assert_eq!(timeout(LIMIT, each).await.unwrap().acked, 2);
+    let processed = spans(&rig, "process sensors/+");
+    let names = processed.iter().map(|span| attribute(span, "messaging.destination.name"));
+    assert_eq!(names.collect::<Vec<_>>(), ["sensors/+", "sensors/\u{fffd}"].map(|name| Some(Value::from(name))));
 }
 
 /// Retained messages wait for whoever subscribes, perhaps for days.
