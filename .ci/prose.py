@@ -44,6 +44,7 @@ RULES = {
     "has_not": (r"\b(?:has|have|had)\s+not\s*[,.;:)|]", 'write "does not have"'),
     "need_not": (r"\bneeds?\s+not\b", 'write "does not need"'),
     "old": (r"\b(?:whence|thereof|therein|lest|hitherto|wherein|heeds?|in\s+spite\s+of\s+which|should\s+(?:it|they|he)\s+(?:fail|go|be)|amiss|be\s+it)\b", "use an everyday word"),
+    "hidden": (r"(?<=\n)[ ]*\[[^\]\n]+\]:[ ]+\[", "Markdown takes this line for the definition of a link, and does not show it"),
     "without_a_word": (r"\bwithout\s+a\s+word\b", 'write "silently"'),
 }
 
@@ -88,6 +89,8 @@ def main() -> int:
         prose = LintFile(str(path), text_of(path))
         for result in prose.lint(CONFIG):
             check = result.check_result
+            if prose.content[check.span[1] - 1].isalpha() and prose.content[check.span[1]].isalpha():
+                continue  # proselint finds "for ever" in "for every"
             # proselint puts an empty line before the text.
             first, last = (prose.content.count("\n", 0, end) for end in check.span)
             shown = " ".join(line.strip() for line in path.read_text().splitlines()[first - 1 : last])

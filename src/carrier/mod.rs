@@ -4,7 +4,8 @@
 //! use ctxhop::{carrier::{self, Headers}, propagation::TraceContextPropagator};
 //! use opentelemetry::Context;
 //!
-//! opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new()); // once, at the start
+//! // Once, at the start of the program:
+//! opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
 //!
 //! let mut headers = Headers::new();
 //! headers.append("content-type", "application/json");

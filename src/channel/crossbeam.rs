@@ -13,7 +13,7 @@ use crate::{
 
 impl<M> Sealed for &Sender<M> {}
 
-/// [`crossbeam_channel::Sender`]: [`send`](Sender::send).
+/// For [`crossbeam_channel::Sender`], by its [`send`](Sender::send).
 impl<M> SendWithContext for &Sender<M> {
     type Message = M;
     type Output<T> = Result<(), SendError<T>>;
@@ -23,7 +23,7 @@ impl<M> SendWithContext for &Sender<M> {
     }
 }
 
-/// [`crossbeam_channel::Sender`]: [`try_send`](Sender::try_send).
+/// For [`crossbeam_channel::Sender`], by its [`try_send`](Sender::try_send).
 impl<M> TrySendWithContext for &Sender<M> {
     type Message = M;
     type Error<T> = TrySendError<T>;

@@ -14,7 +14,7 @@ use crate::{
 
 impl<M> Sealed for &mut Sender<M> {}
 
-/// [`futures::channel::mpsc::Sender`](Sender): what `futures::SinkExt::send` does for it.
+/// For [`futures::channel::mpsc::Sender`](Sender), by what `futures::SinkExt::send` does for it.
 ///
 /// Like that, the future is ready once there is room for this sender's next message, too. Unlike that, its error gives the
 /// message back, bound to its context, because nobody but its own crate can build this error around another value:
@@ -35,7 +35,7 @@ impl<T, S: Snapshot> AsyncSendWithContext<T, S> for &mut Sender<WithContext<T, S
     }
 }
 
-/// [`futures::channel::mpsc::Sender`](Sender): what `futures::SinkExt::send` does for it.
+/// For [`futures::channel::mpsc::Sender`](Sender), by what `futures::SinkExt::send` does for it.
 impl<T> AsyncSendWithCurrentContext<T> for &mut Sender<WithContext<T>> {
     fn send_with_current_context(self, value: T) -> impl Future<Output = Result<(), Self::Error>> {
         self.send_with_context(Context::capture(), value)
@@ -46,7 +46,7 @@ impl<T> AsyncSendWithCurrentContext<T> for &mut Sender<WithContext<T>> {
     }
 }
 
-/// [`futures::channel::mpsc::Sender`](Sender): [`try_send`](Sender::try_send).
+/// For [`futures::channel::mpsc::Sender`](Sender), by its [`try_send`](Sender::try_send).
 ///
 /// Nobody but its own crate can build this error around another value, so the value comes back bound to its context:
 /// `error.into_inner().into_inner()`.
@@ -61,7 +61,7 @@ impl<M> TrySendWithContext for &mut Sender<M> {
 
 impl<M> Sealed for &UnboundedSender<M> {}
 
-/// [`futures::channel::mpsc::UnboundedSender`](UnboundedSender): [`unbounded_send`](UnboundedSender::unbounded_send).
+/// For [`futures::channel::mpsc::UnboundedSender`](UnboundedSender), by its [`unbounded_send`](UnboundedSender::unbounded_send).
 ///
 /// Nobody but its own crate can build this error around another value, so the value comes back bound to its context:
 /// `error.into_inner().into_inner()`.
@@ -76,7 +76,7 @@ impl<M> SendWithContext for &UnboundedSender<M> {
 
 impl<M> Sealed for oneshot::Sender<M> {}
 
-/// [`futures::channel::oneshot::Sender`](oneshot::Sender): [`send`](oneshot::Sender::send).
+/// For [`futures::channel::oneshot::Sender`](oneshot::Sender), by its [`send`](oneshot::Sender::send).
 impl<M> SendWithContext for oneshot::Sender<M> {
     type Message = M;
     type Output<T> = Result<(), T>;

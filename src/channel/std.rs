@@ -5,7 +5,7 @@ use crate::hop::Sealed;
 
 impl<M> Sealed for &Sender<M> {}
 
-/// [`std::sync::mpsc::Sender`]: [`send`](Sender::send).
+/// For [`std::sync::mpsc::Sender`], by its [`send`](Sender::send).
 impl<M> SendWithContext for &Sender<M> {
     type Message = M;
     type Output<T> = Result<(), SendError<T>>;
@@ -17,7 +17,7 @@ impl<M> SendWithContext for &Sender<M> {
 
 impl<M> Sealed for &SyncSender<M> {}
 
-/// [`std::sync::mpsc::SyncSender`]: [`send`](SyncSender::send).
+/// For [`std::sync::mpsc::SyncSender`], by its [`send`](SyncSender::send).
 impl<M> SendWithContext for &SyncSender<M> {
     type Message = M;
     type Output<T> = Result<(), SendError<T>>;
@@ -27,7 +27,7 @@ impl<M> SendWithContext for &SyncSender<M> {
     }
 }
 
-/// [`std::sync::mpsc::SyncSender`]: [`try_send`](SyncSender::try_send).
+/// For [`std::sync::mpsc::SyncSender`], by its [`try_send`](SyncSender::try_send).
 impl<M> TrySendWithContext for &SyncSender<M> {
     type Message = M;
     type Error<T> = TrySendError<T>;

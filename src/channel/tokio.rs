@@ -20,7 +20,7 @@ use crate::{
 
 impl<M> Sealed for &Sender<M> {}
 
-/// [`tokio::sync::mpsc::Sender`]: [`send`](Sender::send).
+/// For [`tokio::sync::mpsc::Sender`], by its [`send`](Sender::send).
 impl<T, S: Snapshot> AsyncSendWithContext<T, S> for &Sender<WithContext<T, S>> {
     type Error = SendError<T>;
 
@@ -30,7 +30,7 @@ impl<T, S: Snapshot> AsyncSendWithContext<T, S> for &Sender<WithContext<T, S>> {
     }
 }
 
-/// [`tokio::sync::mpsc::Sender`]: [`send`](Sender::send).
+/// For [`tokio::sync::mpsc::Sender`], by its [`send`](Sender::send).
 impl<T> AsyncSendWithCurrentContext<T> for &Sender<WithContext<T>> {
     fn send_with_current_context(self, value: T) -> impl Future<Output = Result<(), SendError<T>>> {
         self.send_with_context(Context::capture(), value)
@@ -41,7 +41,7 @@ impl<T> AsyncSendWithCurrentContext<T> for &Sender<WithContext<T>> {
     }
 }
 
-/// [`tokio::sync::mpsc::Sender`]: [`try_send`](Sender::try_send).
+/// For [`tokio::sync::mpsc::Sender`], by its [`try_send`](Sender::try_send).
 impl<M> TrySendWithContext for &Sender<M> {
     type Message = M;
     type Error<T> = TrySendError<T>;
@@ -56,7 +56,7 @@ impl<M> TrySendWithContext for &Sender<M> {
 
 impl<M> Sealed for &UnboundedSender<M> {}
 
-/// [`tokio::sync::mpsc::UnboundedSender`]: [`send`](UnboundedSender::send).
+/// For [`tokio::sync::mpsc::UnboundedSender`], by its [`send`](UnboundedSender::send).
 impl<M> SendWithContext for &UnboundedSender<M> {
     type Message = M;
     type Output<T> = Result<(), SendError<T>>;
@@ -68,7 +68,7 @@ impl<M> SendWithContext for &UnboundedSender<M> {
 
 impl<M> Sealed for Permit<'_, M> {}
 
-/// [`tokio::sync::mpsc::Permit`]: [`send`](Permit::send), which cannot fail.
+/// For [`tokio::sync::mpsc::Permit`], by its [`send`](Permit::send), which cannot fail.
 impl<M> SendWithContext for Permit<'_, M> {
     type Message = M;
     type Output<T> = ();
@@ -80,7 +80,7 @@ impl<M> SendWithContext for Permit<'_, M> {
 
 impl<M> Sealed for OwnedPermit<M> {}
 
-/// [`tokio::sync::mpsc::OwnedPermit`]: [`send`](OwnedPermit::send), which gives the sender back.
+/// For [`tokio::sync::mpsc::OwnedPermit`], by its [`send`](OwnedPermit::send), which gives the sender back.
 impl<M> SendWithContext for OwnedPermit<M> {
     type Message = M;
     type Output<T> = Sender<M>;
@@ -92,7 +92,7 @@ impl<M> SendWithContext for OwnedPermit<M> {
 
 impl<M> Sealed for oneshot::Sender<M> {}
 
-/// [`tokio::sync::oneshot::Sender`]: [`send`](oneshot::Sender::send).
+/// For [`tokio::sync::oneshot::Sender`], by its [`send`](oneshot::Sender::send).
 impl<M> SendWithContext for oneshot::Sender<M> {
     type Message = M;
     type Output<T> = Result<(), T>;
@@ -104,7 +104,7 @@ impl<M> SendWithContext for oneshot::Sender<M> {
 
 impl<M> Sealed for &broadcast::Sender<M> {}
 
-/// [`tokio::sync::broadcast::Sender`]: [`send`](broadcast::Sender::send).
+/// For [`tokio::sync::broadcast::Sender`], by its [`send`](broadcast::Sender::send).
 ///
 /// The channel keeps each message, and so a span that it holds open, until all receivers have it or it is overwritten.
 impl<M> SendWithContext for &broadcast::Sender<M> {
@@ -118,7 +118,7 @@ impl<M> SendWithContext for &broadcast::Sender<M> {
 
 impl<M> Sealed for &watch::Sender<M> {}
 
-/// [`tokio::sync::watch::Sender`]: [`send`](watch::Sender::send). For its other sends, see [`WatchSenderExt`].
+/// For [`tokio::sync::watch::Sender`], by its [`send`](watch::Sender::send). For its other sends, see [`WatchSenderExt`].
 ///
 /// The channel keeps the last message, and so a span that it holds open, until the next one.
 impl<M> SendWithContext for &watch::Sender<M> {

@@ -18,7 +18,8 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn Error>> {
-//! opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new()); // once, at the start
+//! // Once, at the start of the program:
+//! opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
 //!
 //! let (publisher, consumer) = queue::bounded(Destination::in_memory("orders"), 100);
 //! let (parking, parked) = queue::unbounded(Destination::in_memory("orders.parked"));
