@@ -3,7 +3,7 @@
 
 use allocation_counter::{AllocationInfo, measure};
 use ctxhop::{
-    messaging::Destination,
+    messaging::{BaggagePolicy, Destination},
     propagation::TraceContextPropagator,
     queue::{self, Consumer, Message, Publisher},
 };
@@ -92,6 +92,8 @@ fn what_is_the_same_for_each_message_is_made_once() {
     let known = process(orders());
     let renamed = process(orders().operation_name("handle"));
     assert!(known < renamed, "what a span says of its action: {known}, and {renamed} by another name");
+    let wary = process(orders().baggage(BaggagePolicy::allow(["tenant"])));
+    assert!(wary <= known, "a message without baggage: {known}, and {wary} under a policy");
 }
 
 #[test]

@@ -188,6 +188,28 @@ fn a_bound_producer_has_the_limits_of_the_bare_one() {
     assert_eq!(numbers().with_max_len(5).with_context(tagged("bound")).with_producer(Limits), [(1, 5); 3]);
 }
 
+/// What a leaf that has given some items says of the rest.
+struct Rest;
+
+impl ProducerCallback<u32> for Rest {
+    type Output = ((usize, Option<usize>), usize);
+
+    fn callback<P: Producer<Item = u32>>(self, producer: P) -> Self::Output {
+        let mut rest = producer.split_at(8).1.into_iter();
+        assert_eq!(
+            (rest.next(), rest.next_back(), rest.nth(1), rest.nth_back(1)),
+            (Some(8), Some(63), Some(10), Some(61))
+        );
+        (rest.size_hint(), rest.len())
+    }
+}
+
+#[test]
+fn a_bound_leaf_tells_how_much_is_left() {
+    let bound = (0..64_u32).into_par_iter().with_context(tagged("bound"));
+    assert_eq!(bound.with_producer(Rest), ((50, Some(50)), 50));
+}
+
 /// rayon asks an adaptor how finely it may be split: `with_min_len` and `with_max_len` hold across the bound part.
 #[test]
 fn splits_are_no_finer_and_no_coarser_than_asked_for() {

@@ -98,7 +98,7 @@ impl<'a, C: Carrier> Bounded<'a, C> {
         for value in rest {
             bytes += 1 + value.len();
             values.push(value);
-            if bytes > max_bytes || values.len() > MAX_VALUES {
+            if values.len() > MAX_VALUES {
                 break;
             }
         }

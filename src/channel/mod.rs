@@ -273,6 +273,23 @@ pub trait TrySendWithContext: Sealed + Sized {
 /// assert_eq!(tx.send_with_current_context("hello again").await.unwrap_err().0, "hello again");
 /// # }
 /// ```
+///
+/// The channel's messages have to be a [`WithContext`]. Where they are not, the compiler finds no such method, and offers
+/// `try_send_with_current_context`, whose error says what is wrong:
+///
+/// ```compile_fail,E0599
+/// use ctxhop::prelude::*;
+///
+/// let (tx, _rx) = tokio::sync::mpsc::channel::<u32>(1);
+/// let send = tx.send_with_current_context(7);
+/// ```
+///
+/// ```compile_fail,E0277
+/// use ctxhop::prelude::*;
+///
+/// let (tx, _rx) = tokio::sync::mpsc::channel::<u32>(1);
+/// tx.try_send_with_current_context(7).unwrap();
+/// ```
 pub trait AsyncSendWithContext<T, S: Snapshot>: Sealed + Sized {
     /// The error of a send, with the value in it.
     type Error;
