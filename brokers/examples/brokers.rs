@@ -192,9 +192,10 @@ impl Shop {
     }
 
     async fn redis(&self, url: &str) -> Result<Tally> {
-        use redis::{AsyncTypedCommands, Client};
-        let client = Client::open(url)?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        use redis::{AsyncConnectionConfig, AsyncTypedCommands, Client};
+        let (client, config) = (Client::open(url)?, AsyncConnectionConfig::new().set_response_timeout(Some(LIMIT)));
+        let connect = || client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connect().await?;
         let made = connection.xgroup_create_mkstream(ORDERS, BILLING, "0").await;
         made.or_else(|error| if error.code() == Some("BUSYGROUP") { Ok(()) } else { Err(error) })?;
 
@@ -205,10 +206,10 @@ impl Shop {
             send.run_async(|| connection.xadd(ORDERS, "*", &fields)).await?;
         }
 
-        let reading = client.get_multiplexed_async_connection().await?;
         // So short that the example soon ends: in a service it is longer than the handler ever takes.
         let group = redis_1::Group::new(ORDERS, BILLING).claim_after(Duration::from_millis(100));
-        Ok(self.consume(&orders, group.entries("worker-1", reading, connection).filter_map(well)).await)
+        let entries = group.entries("worker-1", connect().await?, connection);
+        Ok(self.consume(&orders, entries.filter_map(well)).await)
     }
 
     /// Sends and handles the orders.

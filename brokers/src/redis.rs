@@ -1,13 +1,15 @@
 //! Redis. It starts in 40 ms.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
-use redis::{AsyncTypedCommands, Client, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, AsyncTypedCommands, Client, aio::MultiplexedConnection};
 
 use crate::{
     free_port,
     process::{Scratch, Server, greeting},
 };
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server of its own. It writes all that it is told to its file before it answers, so that nothing is lost when it is killed.
 pub struct Redis {
@@ -64,13 +66,14 @@ impl Redis {
         Client::open(self.url()).expect("a URL of ours")
     }
 
-    /// A connection of its own.
+    /// A connection of its own. It waits for a response as long as a busy machine may take, which is more than redis' default.
     ///
     /// # Panics
     ///
     /// If the server takes none.
     pub async fn connect(&self) -> MultiplexedConnection {
-        self.client().get_multiplexed_async_connection().await.expect("a connection")
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        self.client().get_multiplexed_async_connection_with_config(&config).await.expect("a connection")
     }
 
     /// Makes a group that reads a stream from its beginning, and a connection.

@@ -8,7 +8,7 @@ use std::{
 use ctxhop::{clients::redis_1::Group, messaging::Policy};
 use ctxhop_brokers::redis::Redis;
 use futures::StreamExt;
-use redis::{AsyncTypedCommands, Client};
+use redis::{AsyncTypedCommands, Client, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
 use crate::{
@@ -19,10 +19,14 @@ use crate::{
 /// Longer than a connection waits for a response.
 const QUIET: Duration = Duration::from_millis(700);
 
+async fn by_default(shop: &Shop) -> MultiplexedConnection {
+    shop.redis.client().get_multiplexed_async_connection().await.unwrap()
+}
+
 #[tokio::test]
 async fn a_quiet_stream_is_no_failure() {
     let shop = Shop::new().await;
-    let mut entries = Box::pin(shop.entries("worker-1").await);
+    let mut entries = Box::pin(shop.group.entries("worker-1", by_default(&shop).await, by_default(&shop).await));
     let nothing = timeout(QUIET, entries.next()).await;
     assert!(nothing.is_err(), "neither an entry nor a failure: {nothing:?}");
     shop.send("two apples").await;
@@ -31,9 +35,9 @@ async fn a_quiet_stream_is_no_failure() {
 
 #[tokio::test]
 async fn a_read_that_waits_longer_than_its_connection_fails() {
-    let mut shop = Shop::new().await;
-    shop.group = shop.group.block(Duration::from_secs(10));
-    let mut entries = Box::pin(shop.entries("worker-1").await);
+    let shop = Shop::new().await;
+    let group = Group::new("orders", "billing").block(Duration::from_secs(10));
+    let mut entries = Box::pin(group.entries("worker-1", by_default(&shop).await, by_default(&shop).await));
     let failed = timeout(LIMIT, entries.next()).await.unwrap().unwrap().unwrap_err();
     assert!(failed.is_timeout(), "{failed}");
 }
