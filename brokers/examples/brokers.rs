@@ -119,7 +119,10 @@ impl Shop {
 
         let options = Default::default();
         let deliveries = channel.basic_consume(ORDERS.into(), BILLING.into(), options, Default::default()).await?;
-        Ok(self.consume(&orders, deliveries.filter_map(well)).await)
+        let tally = self.consume(&orders, deliveries.filter_map(well)).await;
+        // So that the broker sends no more orders to this consumer.
+        connection.close(200, "".into()).await?;
+        Ok(tally)
     }
 
     async fn kafka(&self, brokers: &str) -> Result<Tally> {
@@ -132,6 +135,8 @@ impl Shop {
         config.set("bootstrap.servers", brokers);
         let producer: FutureProducer = config.create()?;
         config.set("group.id", BILLING).set("auto.offset.reset", "earliest").set("enable.auto.offset.store", "false");
+        // The next run does not wait longer than this for the place of a consumer that is gone.
+        config.set("session.timeout.ms", "6000");
         let consumer: StreamConsumer = config.create()?;
 
         let orders = self.orders("kafka").consumer_group(BILLING);
