@@ -77,17 +77,17 @@ pub fn inject(cx: &Context, carrier: &mut impl Carrier) -> bool {
 /// Puts a context into a message, by this propagator. In all else it is [`inject`].
 pub fn inject_with(propagator: &dyn TextMapPropagator, cx: &Context, carrier: &mut impl Carrier) -> bool {
     let baggage = cx.baggage();
-    let (mut safe, mut commas) = (true, false);
+    let (mut safe, mut has_commas) = (true, false);
     for (_, (value, metadata)) in baggage {
         safe &= metadata.as_str().is_empty() || baggage::is_safe(metadata);
-        commas |= value.as_str().as_bytes().contains(&b',');
+        has_commas |= commas(value.as_str()) > 0;
     }
     let mut replacing = Replacing {
         propagator,
         cx,
         carrier,
         baggage,
-        commas,
+        commas: has_commas,
         begun: false,
         refused: false,
         trace_begun: false,

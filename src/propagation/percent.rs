@@ -40,8 +40,12 @@ fn is(byte: u8, class: u8) -> bool {
 
 /// Whether it consists of what may be sent as the value of a member or of a property.
 pub(super) fn is_value(text: &str) -> bool {
-    // Without an early end, which would take longer for what is right.
-    text.bytes().fold(OCTET, |all, byte| all & CLASSES[usize::from(byte)]) != 0
+    is_all(text, OCTET)
+}
+
+/// Without an early end, which would take longer for what is right.
+fn is_all(text: &str, class: u8) -> bool {
+    text.bytes().fold(class, |all, byte| all & CLASSES[usize::from(byte)]) != 0
 }
 
 /// Whether it may be sent as the key of a member or of a property.
@@ -51,6 +55,9 @@ pub(super) fn is_key(text: &str) -> bool {
 
 /// Appends a text as a value: all that is not plain is encoded.
 pub(super) fn encode_value(text: &str, to: &mut String) {
+    if is_all(text, PLAIN) {
+        return to.push_str(text);
+    }
     encode(text, to, |byte, _| is(byte, PLAIN));
 }
 
