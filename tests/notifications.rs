@@ -239,6 +239,7 @@ fn usage() {
         "--broken",
         "--keep",
         "--out",
+        "--html",
         "--service",
         "--broker",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -264,6 +265,23 @@ fn receipts_tell_what_became_of_each() {
     assert!(receipts.lines().any(|line| line == r#"{"id":"n-0001","delivered":true}"#), "{receipts}");
     assert!(receipts.lines().any(|line| line == r#"{"id":"n-0023","delivered":false,"reason":"invalid address"}"#));
     assert_eq!(again.code, Some(2), "nothing is overwritten: {again:#?}");
+}
+
+#[test]
+fn the_page_shows_the_run() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("page-{}.html", std::process::id()));
+    let file = path.to_str().unwrap();
+    let written = run(&["--html", file]);
+    let page = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(written.code, Some(0), "{written:#?}");
+    assert!(written.stdout.ends_with(&format!("\nopen {file} in a browser to look at the trace\n")), "{written:#?}");
+    assert!(page.contains("3 services · 1 trace"), "{page:.3000}");
+
+    let refused = run(&["--html", "/no/such/folder/trace.html"]);
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    assert!(refused.stderr.contains("notifications: cannot write /no/such/folder/trace.html: "), "{refused:#?}");
+    assert_eq!(run(&["--html", file, "--service", "notify"]).code, Some(2), "one part has no whole trace");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --example notifications                # one trace, from the batch to every delivery
+//! cargo run --example notifications -- --html trace.html    # to look at in a browser
 //! cargo run --example notifications -- --broken    # the same without ctxhop: hundreds of them
 //! cargo run --example notifications --features strict -- --broken --strict    # and the lines that lost them
 //! ```
@@ -24,7 +25,7 @@ mod worker;
 
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -95,6 +96,10 @@ struct Args {
     /// Write what became of each notification to FILE, as JSON Lines; it must not exist yet
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+
+    /// Write the trace to FILE as a web page, to look at in a browser
+    #[arg(long, value_name = "FILE", conflicts_with = "service")]
+    html: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -135,10 +140,17 @@ fn run(args: &Args) -> Result<Summary, NotStarted> {
     if let Some(bar) = PROGRESS.get() {
         bar.finish_and_clear();
     }
-    let summary = run?;
+    let mut summary = run?;
 
     // Nobody may be there to read it: `notifications | head`.
     let _ = io::stdout().write_all(report(args, &telemetry, &summary).as_bytes());
+    if let Some(path) = &args.html {
+        let page = telemetry.recorder.tree().html().title("notifications").to_string();
+        match fs::write(path, page) {
+            Ok(()) => _ = writeln!(io::stdout(), "\nopen {} in a browser to look at the trace", path.display()),
+            Err(error) => summary.errors.push(format!("cannot write {}: {error}", path.display())),
+        }
+    }
     #[cfg(feature = "strict")]
     if let Some(strict) = telemetry.strict {
         let _ = writeln!(io::stdout(), "\n{}", strict.report());
