@@ -25,6 +25,7 @@ use std::{
     io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr},
     panic,
+    path::PathBuf,
     pin::pin,
     process::ExitCode,
     time::Duration,
@@ -35,7 +36,7 @@ use ctxhop::{
     propagation::TraceContextPropagator,
     testing::{TraceNode, TraceTree},
 };
-use ctxhop_systems::until_told_to_stop;
+use ctxhop_systems::{Page, until_told_to_stop};
 use indicatif::ProgressBar;
 use opentelemetry::global;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -123,6 +124,10 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=32_767))]
     queue_limit: u16,
 
+    /// Write the traces to FILE as a web page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
     /// Trace the first N checkouts
     #[arg(long, value_name = "N", default_value_t = 1000)]
     keep: u64,
@@ -144,18 +149,31 @@ fn main() -> ExitCode {
     if args.services.is_empty() {
         args.services = Service::value_variants().to_vec();
     }
-    let mut telemetry = Telemetry::new(args.keep, args.has(Service::Shopper));
+    let page = match args.html.as_deref().map(Page::create).transpose() {
+        Ok(page) => page,
+        Err(reason) => return ended(Err(Failure::Start(reason))),
+    };
+    let mut telemetry = Telemetry::new(args.keep, args.has(Service::Shopper) || page.is_some());
     global::set_text_map_propagator(TraceContextPropagator::new());
     // Out here, because an exporter's client must not start inside of a runtime.
     let services: Vec<_> = args.services.iter().map(|&service| (service, telemetry.provider(service))).collect();
-    let result = match Runtime::new() {
+    let mut result = match Runtime::new() {
         Ok(runtime) => runtime.block_on(run(&args, services)),
         Err(error) => Err(Failure::Start(format!("cannot start: {error}"))),
     };
     telemetry.finish();
     if let Some(tree) = telemetry.tree().filter(|tree| !tree.roots().is_empty()) {
         say(report(&tree, &telemetry));
+        match page.map(|page| page.write(&tree)) {
+            None => {}
+            Some(Ok(said)) => say(format!("{said}\n")),
+            Some(Err(reason)) => result = result.and(Err(Failure::Run(reason))),
+        }
     }
+    ended(result)
+}
+
+fn ended(result: Result<(), Failure>) -> ExitCode {
     let (code, reason) = match result {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Run(reason)) => (1, reason),

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    process::{Command, Stdio},
 };
 
 use ctxhop_systems::Collector;
@@ -148,4 +149,34 @@ fn a_checkout_that_is_gone_is_a_refusal_with_a_trace_id() {
     for (_, status, trace, _) in run.answers() {
         assert_eq!((status, trace.len()), (503, 32), "{run:#?}");
     }
+}
+
+#[test]
+fn the_page_shows_all_services() {
+    let file = std::env::temp_dir().join(format!("ctxhop-shop-{}.html", std::process::id()));
+    let run = Run::of(&mut shop(&["--html", file.to_str().unwrap()]));
+    let page = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(run.succeeded(), "{run:#?}");
+    assert!(
+        run.stdout.ends_with(&format!("\nopen {} in a browser to look at the traces\n", file.display())),
+        "{run:#?}"
+    );
+    for service in ["shopper", "gateway", "checkout", "stock"] {
+        assert!(page.contains(service), "{service}");
+    }
+
+    let nowhere = Run::of(&mut shop(&["--html", "/no/such/folder/page.html"]));
+    assert_eq!((nowhere.code, nowhere.stdout.as_str()), (Some(2), ""), "{nowhere:#?}");
+    assert!(nowhere.stderr.starts_with("shop: cannot create /no/such/folder/page.html: "), "{nowhere:#?}");
+}
+
+/// By `script`, of util-linux, which gives it a terminal.
+#[test]
+fn long_input_shows_a_bar_on_a_terminal() {
+    let command = format!("{} --orders 50", env!("CARGO_BIN_EXE_shop"));
+    let output = Command::new("script").args(["-qec", &command, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+    let screen = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{screen}");
+    assert!(screen.contains("\u{1b}[") && screen.contains("/50"), "{screen}");
 }
