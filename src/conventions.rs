@@ -7,6 +7,8 @@
 // Each feature uses its own of them; with both, none may be left over.
 #![cfg_attr(not(all(feature = "messaging", feature = "tower")), allow(dead_code, unused_imports))]
 
+#[cfg(feature = "google-cloud-pubsub-1")]
+pub(crate) use opentelemetry_semantic_conventions::attribute::MESSAGING_GCP_PUBSUB_MESSAGE_ORDERING_KEY;
 #[cfg(any(feature = "messaging", feature = "tower"))]
 use opentelemetry_semantic_conventions::attribute::{
     MESSAGING_GCP_PUBSUB_MESSAGE_DELIVERY_ATTEMPT, MESSAGING_SERVICEBUS_MESSAGE_DELIVERY_COUNT,

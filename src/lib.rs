@@ -13,6 +13,7 @@ pub mod carrier;
 pub mod channel;
 #[cfg(any(
     feature = "async-nats-0_51",
+    feature = "google-cloud-pubsub-1",
     feature = "lapin-4",
     feature = "rdkafka-0_39",
     feature = "redis-1",
@@ -22,6 +23,7 @@ pub mod channel;
     docsrs,
     doc(cfg(any(
         feature = "async-nats-0_51",
+        feature = "google-cloud-pubsub-1",
         feature = "lapin-4",
         feature = "rdkafka-0_39",
         feature = "redis-1",

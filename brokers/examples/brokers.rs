@@ -12,6 +12,7 @@
 //! | `nats://127.0.0.1:4222` | NATS with JetStream |
 //! | `mqtt://127.0.0.1:1883` | any broker of MQTT 5 |
 //! | `redis://127.0.0.1:6379` | Redis |
+//! | `pubsub://127.0.0.1:8085` | the emulator of Google Pub/Sub, where topics and subscriptions are made |
 //!
 //! It sends three orders, handles them, and prints the trace of each. The traces are the same on all brokers.
 
@@ -26,7 +27,7 @@ use std::{
 };
 
 use ctxhop::{
-    clients::{lapin_4::confirmed, rdkafka_0_39, redis_1, rumqttc_0_25},
+    clients::{google_cloud_pubsub_1, lapin_4::confirmed, rdkafka_0_39, redis_1, rumqttc_0_25},
     messaging::{ByResult, Delivered, Destination, Policy, Tally, Verdict},
     propagation::TraceContextPropagator,
     queue,
@@ -41,6 +42,9 @@ type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 const ORDERS: &str = "ctxhop-orders";
 /// Those who handle the orders, where the broker asks for a name.
 const BILLING: &str = "ctxhop-billing";
+
+/// Where Pub/Sub has what is rejected.
+const DEAD: &str = "ctxhop-dead";
 
 const BODIES: [&str; 3] = ["apples", "pears", "plums"];
 /// One for each order, and one more for the pears.
@@ -217,6 +221,38 @@ impl Shop {
         Ok(self.consume(&orders, entries.filter_map(well)).await)
     }
 
+    async fn pubsub(&self, address: &str) -> Result<Tally> {
+        use futures::TryStreamExt;
+        use google_cloud_auth::credentials::anonymous;
+        use google_cloud_pubsub::{
+            client::{Publisher, Subscriber},
+            model::Message,
+        };
+        let (endpoint, nobody) = (format!("http://{address}"), anonymous::Builder::new().build());
+        let publisher = |topic: &str| {
+            let builder = Publisher::builder(format!("projects/shop/topics/{topic}"));
+            builder.with_endpoint(&endpoint).with_credentials(nobody.clone()).build()
+        };
+        let (publisher, dead) = (publisher(ORDERS).await?, publisher(DEAD).await?);
+        let subscriber = Subscriber::builder().with_endpoint(&endpoint).with_credentials(nobody).build().await?;
+
+        let orders = self.orders("gcp_pubsub").subscription(BILLING);
+        for body in BODIES {
+            let mut message = Message::new().set_data(body);
+            let send = orders.send(&mut message).on_ok(google_cloud_pubsub_1::published);
+            send.run_async(|| publisher.publish(message)).await?;
+        }
+
+        let messages = subscriber.subscribe(format!("projects/shop/subscriptions/{BILLING}")).build();
+        let done = messages.shutdown_token();
+        let deliveries = google_cloud_pubsub_1::deliveries(messages);
+        let deliveries = deliveries.map_ok(|delivery| delivery.dead_letters(dead.clone()));
+        let tally = self.consume(&orders, deliveries.filter_map(well)).await;
+        // The client acknowledges in the background.
+        done.shutdown().await;
+        Ok(tally)
+    }
+
     /// Sends and handles the orders.
     pub async fn run(&self, broker: Option<&str>) -> Result<Tally> {
         let Some(url) = broker else { return self.in_memory().await };
@@ -226,6 +262,7 @@ impl Shop {
             Some(("nats", _)) => self.nats(url).await,
             Some(("mqtt", address)) => self.mqtt(address).await,
             Some(("redis", _)) => self.redis(url).await,
+            Some(("pubsub", address)) => self.pubsub(address).await,
             _ => Err(format!("no broker is known by {url}").into()),
         }
     }
@@ -263,6 +300,12 @@ impl Body for async_nats::jetstream::Message {
 impl Body for rumqttc::v5::mqttbytes::v5::Publish {
     fn body(&self) -> &[u8] {
         &self.payload
+    }
+}
+
+impl Body for google_cloud_pubsub::model::Message {
+    fn body(&self) -> &[u8] {
+        &self.data
     }
 }
 

@@ -8,6 +8,7 @@ pub mod kafka;
 pub mod load;
 pub mod mosquitto;
 pub mod nats;
+pub mod pubsub;
 pub mod rabbitmq;
 pub mod redis;
 pub mod rig;
@@ -17,6 +18,10 @@ pub use process::free_port;
 #[doc = include_str!("../../src/clients/async_nats_0_51.md")]
 #[cfg(doctest)]
 pub mod async_nats_0_51 {}
+
+#[doc = include_str!("../../src/clients/google_cloud_pubsub_1.md")]
+#[cfg(doctest)]
+pub mod google_cloud_pubsub_1 {}
 
 #[doc = include_str!("../../src/clients/lapin_4.md")]
 #[cfg(doctest)]

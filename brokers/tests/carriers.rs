@@ -6,6 +6,7 @@ use ctxhop::{
     clients::rumqttc_0_25::Opened,
     testing::{CarrierContract, carrier_contract},
 };
+use google_cloud_pubsub::model::Message;
 use lapin::{
     BasicProperties,
     message::{BasicGetMessage, Delivery},
@@ -281,6 +282,13 @@ fn mqtt_publish() {
 fn mqtt_opened() {
     let make = || Opened::from(rumqttc::Publish::new("orders", rumqttc::QoS::AtLeastOnce, "two apples"));
     CarrierContract::new(make).repeats(|opened, key, value| opened.headers.append(key.to_owned(), value)).check();
+}
+
+// Pub/Sub.
+
+#[test]
+fn pubsub_message() {
+    CarrierContract::new(Message::new).check();
 }
 
 #[test]

@@ -7,7 +7,9 @@ mod brokers;
 use std::time::Duration;
 
 use brokers::Shop;
-use ctxhop_brokers::{kafka::Kafka, mosquitto::Mosquitto, nats::Nats, rabbitmq::RabbitMq, redis::Redis};
+use ctxhop_brokers::{
+    kafka::Kafka, mosquitto::Mosquitto, nats::Nats, pubsub::PubSub, rabbitmq::RabbitMq, redis::Redis,
+};
 use tokio::time::timeout;
 
 /// What takes longer hangs.
@@ -73,6 +75,12 @@ async fn mqtt() {
 async fn redis() {
     let redis = Redis::start();
     check_twice(&redis.url()).await;
+}
+
+#[tokio::test]
+async fn pubsub() {
+    let pubsub = PubSub::start(&["ctxhop-orders/ctxhop-billing", "ctxhop-dead/ctxhop-undertaker"]);
+    check_twice(&format!("pubsub://{}", pubsub.address())).await;
 }
 
 #[tokio::test]

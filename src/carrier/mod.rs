@@ -80,6 +80,8 @@ pub use headers::{Headers, IntoIter, Iter};
 pub use inject::{inject, inject_with};
 pub use limited::Limited;
 pub use prefixed::Prefixed;
+#[cfg(feature = "google-cloud-pubsub-1")]
+pub(crate) use prefixed::without_prefix;
 pub use read_only::ReadOnly;
 pub use view::{Text, View};
 

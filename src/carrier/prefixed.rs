@@ -62,7 +62,7 @@ impl<C: Carrier> Prefixed<C> {
     }
 }
 
-fn without_prefix<'k>(key: &'k str, prefix: &str) -> Option<&'k str> {
+pub(crate) fn without_prefix<'k>(key: &'k str, prefix: &str) -> Option<&'k str> {
     let (start, key) = key.split_at_checked(prefix.len())?;
     same_key(start, prefix).then_some(key)
 }

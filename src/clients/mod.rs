@@ -11,11 +11,15 @@
 //! | `rdkafka-0_39` | Kafka | [`rdkafka`](https://docs.rs/rdkafka/0.39) 0.39 | 1.74, and a C compiler |
 //! | `async-nats-0_51` | NATS, with JetStream | [`async-nats`](https://docs.rs/async-nats/0.51) 0.51 | 1.89 |
 //! | `redis-1` | Redis streams | [`redis`](https://docs.rs/redis/1) 1 | 1.85, from 1.3 on 1.88 |
+//! | `google-cloud-pubsub-1` | Google Cloud Pub/Sub | [`google-cloud-pubsub`](https://docs.rs/google-cloud-pubsub/1) 1.7 | 1.91 |
 //! | `rumqttc-0_25` | MQTT 5, and MQTT 3.1.1 by an envelope | [`rumqttc`](https://docs.rs/rumqttc/0.25) 0.25.1 | 1.64 |
 
 #[cfg(feature = "async-nats-0_51")]
 #[cfg_attr(docsrs, doc(cfg(feature = "async-nats-0_51")))]
 pub mod async_nats_0_51;
+#[cfg(feature = "google-cloud-pubsub-1")]
+#[cfg_attr(docsrs, doc(cfg(feature = "google-cloud-pubsub-1")))]
+pub mod google_cloud_pubsub_1;
 #[cfg(feature = "lapin-4")]
 #[cfg_attr(docsrs, doc(cfg(feature = "lapin-4")))]
 pub mod lapin_4;

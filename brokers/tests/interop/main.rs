@@ -15,11 +15,13 @@ use ctxhop::{
 use ctxhop_brokers::{
     kafka::Kafka,
     nats::Nats,
+    pubsub::PubSub,
     rabbitmq::RabbitMq,
     redis::Redis,
     rig::{Rig, propagator},
 };
 use futures::StreamExt;
+use google_cloud_pubsub::model::Message;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
     options::{BasicPublishOptions, QueueDeclareOptions},
@@ -202,4 +204,24 @@ async fn redis_py() {
     let sent = send.context().span().span_context().clone();
     send.run_async(|| connection.xadd("to", "*", &fields)).await.unwrap();
     check_at_python(&sent, &Peer::start("redis-py", "receive", &redis.url(), "to").said());
+}
+
+/// Google's client for Python, with its option for OpenTelemetry: that carries the trace context, and no baggage.
+#[tokio::test(flavor = "multi_thread")]
+async fn google_cloud_pubsub() {
+    let (rig, pubsub) = (Rig::new(), PubSub::start(&["from/from", "to/to"]));
+    let orders = rig.destination("gcp_pubsub", "orders").relation(Relation::Parent);
+
+    let said = Peer::start("pubsub", "send", &pubsub.address(), "from").said();
+    let mut messages = pubsub.messages("from").await;
+    let (message, handler) = timeout(LIMIT, messages.next()).await.unwrap().unwrap().unwrap();
+    check_from_python(&orders, &message, &said);
+    handler.ack();
+
+    let publisher = pubsub.publisher("to").await;
+    let mut message = Message::new().set_data("two apples");
+    let send = with_baggage().run(|| orders.send(&mut message));
+    let sent = send.context().span().span_context().clone();
+    send.run_async(|| publisher.publish(message)).await.unwrap();
+    check_at_python(&sent, &Peer::start("pubsub", "receive", &pubsub.address(), "to").said());
 }

@@ -7,6 +7,7 @@ import asyncio
 import json
 import signal
 import sys
+import threading
 
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -221,12 +222,46 @@ def paho_client(role, address, topic, version):
         client.loop_forever()
 
 
+def pubsub_client(role, address, name):
+    import os
+
+    os.environ["PUBSUB_EMULATOR_HOST"] = address
+    from google.cloud import pubsub_v1
+    from google.cloud.pubsub_v1.types import PublisherOptions, SubscriberOptions
+
+    if role == "send":
+        options = PublisherOptions(enable_open_telemetry_tracing=True)
+        publisher = pubsub_v1.PublisherClient(publisher_options=options)
+        # Google's client carries the trace context, and leaves the baggage to its user.
+        fields = {}
+        propagate.inject(fields)
+        publisher.publish(publisher.topic_path("shop", name), BODY, googclient_baggage=fields["baggage"]).result(60)
+        publisher.stop()
+    else:
+        options = SubscriberOptions(enable_open_telemetry_tracing=True)
+        subscriber = pubsub_v1.SubscriberClient(subscriber_options=options)
+        done = threading.Event()
+
+        def handle(message):
+            prefix = "googclient_"
+            attributes = {key[len(prefix):]: value for key, value in message.attributes.items() if key.startswith(prefix)}
+            received(propagate.extract(attributes))
+            message.ack()
+            done.set()
+
+        pull = subscriber.subscribe(subscriber.subscription_path("shop", name), handle)
+        done.wait()
+        pull.cancel()
+        pull.result(60)
+
+
 CLIENTS = {
     "pika": pika_client,
     "aio-pika": aio_pika_client,
     "confluent-kafka": confluent_client,
     "kafka-python": kafka_python_client,
     "nats-py": nats_client,
+    "pubsub": pubsub_client,
     "redis-py": redis_client,
     "paho-mqtt": lambda *to: paho_client(*to, version=5),
     "paho-mqtt-3": lambda *to: paho_client(*to, version=3),
