@@ -209,15 +209,29 @@ fn the_keyboard_reaches_and_unfolds_a_span() {
     assert_eq!(browser.evaluate("document.getElementById('s1').open"), json!(true));
 }
 
+/// How many of these elements can be seen.
+fn shown(browser: &mut Browser, elements: &str) -> Value {
+    let seen = "filter(element => element.checkVisibility()).length";
+    browser.evaluate(&format!("[...document.querySelectorAll('{elements}')].{seen}"))
+}
+
 #[test]
 fn only_what_failed_is_left() {
     let (mut browser, _turn) = browser("filter");
-    look(&mut browser, 1280, "light");
-    browser.load(&write("filter", &pages::thousand()));
-    let shown = "[...document.querySelectorAll('.traces li:not(.fold)')].filter(li => li.checkVisibility()).length";
-    let before = browser.evaluate(shown);
-    browser.evaluate("document.getElementById('bad').click()");
-    let left = browser.evaluate(shown);
-    let failed = "document.querySelectorAll('.traces li.bad').length";
-    assert_eq!(left, browser.evaluate(failed), "folded ones, too; there were {before}");
+    for (name, tree) in [("filter-shop", pages::shop()), ("filter-thousand", pages::thousand())] {
+        look(&mut browser, 1280, "light");
+        browser.load(&write(name, &tree));
+        let failed = browser.evaluate("document.querySelectorAll('.traces li.bad').length");
+        let listed = browser.evaluate("document.querySelectorAll('.traces li.bad .d li').length");
+        assert!(failed.as_u64() > Some(0) && listed.as_u64() > Some(0), "{name}: {failed} failed, {listed} listed");
+
+        browser.evaluate("document.querySelectorAll('.trace').forEach(trace => trace.open = true)");
+        browser.evaluate("document.getElementById('bad').click()");
+        assert_eq!(shown(&mut browser, ".traces ol > li:not(.fold)"), failed, "{name}: folded ones, too");
+        assert_eq!(shown(&mut browser, ".traces .d"), json!(0), "{name}: nobody has unfolded a span's details");
+
+        browser.evaluate("document.querySelectorAll('li.bad > details').forEach(details => details.open = true)");
+        assert_eq!(shown(&mut browser, ".traces .d"), failed, "{name}: the details of the failed spans");
+        assert_eq!(shown(&mut browser, ".traces .d li"), listed, "{name}: their events and links");
+    }
 }

@@ -193,7 +193,8 @@ pub(crate) fn thousand() -> TraceTree {
         let deliver =
             span(1, id + 4, id + 3, if n % 2 == 0 { "email" } else { "push" }, t + queued + 1_000, t + queued + 6_000);
         let bad = n % 17 == 5;
-        let end = |span| if bad { failed(span, "address refused") } else { span };
+        let refused = |span| failed(event(span, "refused", t + queued + 2_000, Vec::new()), "address refused");
+        let end = |span| if bad { refused(span) } else { span };
         spans.extend([("worker", end(call)), ("notify", end(serve)), ("notify", deliver)]);
     }
     tree(spans)
