@@ -235,6 +235,35 @@ fn what_is_received_and_processed_counts_once() {
 }
 
 #[test]
+fn what_is_received_below_its_sender_and_processed_counts_once() {
+    let publish = || ("shop", span(1, 0, Producer));
+    let consume = |id, parent, to: Option<u64>| SpanData { links: links(to), ..span(id, parent, Consumer) };
+    let named = |name, span| SpanData { name: String::from(name).into(), ..span };
+    for (kind, link) in [(Client, None), (Client, Some(1)), (Consumer, None), (Consumer, Some(1))] {
+        let case = format!("{kind:?}, link {link:?}");
+        let receive =
+            with(SpanData { span_kind: kind, ..consume(3, 1, link) }, &[("messaging.operation.type", "receive")]);
+        let receive = || ("stock", named("receive", receive.clone()));
+        let received = "shop ⇢ stock [] [receive] 0/1";
+        assert_eq!(edges(&graph([publish(), receive()])), [received], "{case}: not processed");
+        for (parent, to) in [(1, None), (1, Some(1)), (3, Some(1))] {
+            let processed = graph([publish(), receive(), ("stock", named("process", consume(4, parent, to)))]);
+            assert_eq!(
+                edges(&processed),
+                ["shop ⇢ stock [] [process] 0/1"],
+                "{case}: processed below {parent}, link {to:?}"
+            );
+        }
+        let below = graph([publish(), receive(), ("stock", named("process", consume(4, 3, None)))]);
+        assert_eq!(edges(&below), [received], "{case}: who processes it does not say where it comes from");
+        let elsewhere = graph([publish(), receive(), ("audit", named("process", consume(4, 1, None)))]);
+        assert_eq!(edges(&elsewhere), ["shop ⇢ audit [] [process] 0/1", received], "{case}: processed elsewhere");
+        let by_hand = [("shop", span(1, 0, Internal)), receive(), ("stock", named("process", consume(4, 1, None)))];
+        assert_eq!(edges(&graph(by_hand)), ["shop ⇢ stock [] [process] 0/1"], "{case}: no producer's span");
+    }
+}
+
+#[test]
 fn an_unknown_service_has_the_name_that_the_sdk_gives_it() {
     let unnamed = [Resource::builder_empty().build(), Resource::builder_empty().with_service_name("").build()];
     let tree = TraceTree::with_resources(unnamed.map(|resource| (resource, span(1, 0, Internal))));

@@ -54,20 +54,23 @@ impl<'s, 'a> Hops<'s, 'a> {
                 continue;
             }
             let parent = self.parent(to.0).filter(|&parent| parent != index);
-            let consumer = to.0.span_kind == SpanKind::Consumer;
+            let receives = type_of.as_deref() == Some("receive");
+            let consumes = receives || to.0.span_kind == SpanKind::Consumer;
+            let mut found = Vec::new();
             if let Some(parent) = parent {
-                hops.extend(self.parents_hop(parent, to));
+                found.extend(self.parents_hop(parent, to, consumes).map(|hop| (parent, hop)));
             }
-            if consumer || type_of.as_deref() == Some("receive") {
-                for from in self.links(to.0).filter(|&from| from != index && Some(from) != parent) {
-                    let hop = Hop { kind: ServiceEdgeKind::Message, from: self.spans[from], to };
-                    if !self.sends(hop.from, to) {
-                        continue;
-                    }
-                    if consumer { hops.push(hop) } else { received.push((from, hop)) }
-                }
+            if consumes {
+                let links = self.links(to.0).filter(|&from| from != index && Some(from) != parent);
+                let hop = |from| (from, Hop { kind: ServiceEdgeKind::Message, from: self.spans[from], to });
+                found.extend(links.map(hop).filter(|(_, hop)| self.sends(hop.from, to)));
             }
-            if consumer {
+            if receives {
+                received.extend(found);
+                continue;
+            }
+            hops.extend(found.into_iter().map(|(_, hop)| hop));
+            if consumes {
                 processed.extend(self.links(to.0).chain(parent).map(|from| (from, to.1.service())));
             }
         }
@@ -76,14 +79,13 @@ impl<'s, 'a> Hops<'s, 'a> {
         hops
     }
 
-    fn parents_hop(&self, parent: usize, to: (&'a SpanData, &'a Origin)) -> Option<Hop<'a>> {
-        use SpanKind::{Client, Consumer, Producer, Server};
+    fn parents_hop(&self, parent: usize, to: (&'a SpanData, &'a Origin), consumes: bool) -> Option<Hop<'a>> {
+        use SpanKind::{Client, Producer, Server};
         let from = self.spans[parent];
         let leaves = from.1.service() != to.1.service();
-        let kinds = (&from.0.span_kind, &to.0.span_kind);
-        let kind = match kinds {
-            (Producer, Consumer) => ServiceEdgeKind::Message,
-            (_, Consumer) | (Producer, _) if leaves => ServiceEdgeKind::Message,
+        let produced = from.0.span_kind == Producer;
+        let kind = match (&from.0.span_kind, &to.0.span_kind) {
+            _ if produced && consumes || leaves && (produced || consumes) => ServiceEdgeKind::Message,
             (Client, Server) => ServiceEdgeKind::Call,
             _ if leaves => ServiceEdgeKind::Call,
             _ => return None,

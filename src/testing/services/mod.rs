@@ -31,10 +31,10 @@ use hops::{Hops, failed};
 /// # What counts
 ///
 /// - **A call**: a span whose parent is of another service, or a server's span whose parent is a client's.
-/// - **A message**: a consumer's span, or a producer's child in another service. A consumer's span counts once for each
-///   span that it has for a parent or links to, if that is a producer's or of another service. So each attempt counts,
-///   and a batch counts for each of its messages. Spans of `receive` count where no span of the same service processes
-///   the message; spans of settlements do not count.
+/// - **A message**: a consumer's span, a span of `receive`, or a producer's child in another service. A consumer's span
+///   counts once for each span that it has for a parent or links to, if that is a producer's or of another service. So
+///   each attempt counts, and a batch counts for each of its messages. A span of `receive` counts in the same way, but
+///   only for messages that no span of the same service processes; spans of settlements do not count.
 /// - **A failure**: the receiving span has the status *error*; of a call, also where only the client's has it.
 ///
 /// Services are told apart by `service.name` alone. Spans of whose other end nothing is recorded make no edge: a client
