@@ -15,13 +15,13 @@ use std::{
 
 use ::rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{Consumer, ConsumerContext, StreamConsumer},
+    consumer::{Consumer, ConsumerContext, DefaultConsumerContext, StreamConsumer},
     error::{KafkaError, KafkaResult},
     message::{
         BorrowedHeaders, BorrowedMessage, Header, Headers, Message, OwnedHeaders, OwnedMessage, Timestamp, ToBytes,
     },
     producer::{BaseRecord, FutureRecord, future_producer::Delivery},
-    util::IntoOpaque,
+    util::{DefaultRuntime, IntoOpaque},
 };
 
 use futures_core::Stream;
@@ -295,7 +295,7 @@ where
 ///
 /// With more than one record [at once](crate::messaging::Policy::at_once), records of one partition are done in any order,
 /// and when one of them is read again, the records after it that were done are read again too.
-pub struct Consumed<'c, C, R>
+pub struct Consumed<'c, C = DefaultConsumerContext, R = DefaultRuntime>
 where
     C: ConsumerContext + 'static,
 {

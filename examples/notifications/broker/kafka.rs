@@ -9,11 +9,11 @@ use ctxhop::{
 use futures::{Stream, StreamExt};
 use rdkafka::{
     ClientConfig, Message,
-    consumer::{CommitMode, Consumer as _, DefaultConsumerContext, StreamConsumer},
+    consumer::{CommitMode, Consumer as _, StreamConsumer},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::OwnedMessage,
     producer::{FutureProducer, FutureRecord, Producer, future_producer::Delivery},
-    util::{DefaultRuntime, Timeout},
+    util::Timeout,
 };
 
 use super::{Describe, Failed, Job, body, verdict};
@@ -113,9 +113,7 @@ impl Consumer {
 
 /// Most errors mend themselves, and the stream goes on after them. (A function, because with the closure in it the loop's future could
 /// not be spawned: the compiler takes it for one of a single lifetime.)
-fn readable(
-    consumer: &StreamConsumer,
-) -> KafkaResult<impl Stream<Item = Consumed<'_, DefaultConsumerContext, DefaultRuntime>>> {
+fn readable(consumer: &StreamConsumer) -> KafkaResult<impl Stream<Item = Consumed<'_>>> {
     let report = |record: KafkaResult<_>| record.inspect_err(|error| complain(format_args!("kafka: {error}")));
     Ok(records(consumer)?.filter_map(move |record| ready(report(record).ok())))
 }
