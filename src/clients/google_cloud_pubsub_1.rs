@@ -193,7 +193,12 @@ impl Delivered for Delivery {
         let mut letter = self.message;
         letter.message_id.clear();
         letter.publish_time = None;
-        publisher.publish(letter).await.map_err(SettleError::DeadLetter)?;
+        let key = letter.ordering_key.clone();
+        if let Err(error) = publisher.publish(letter).await {
+            // After a failure the client refuses all messages of that key until it is told to go on.
+            publisher.resume_publish(key);
+            return Err(SettleError::DeadLetter(error));
+        }
         acknowledge(self.handler).await
     }
 }
