@@ -19,6 +19,9 @@ use crate::{
 /// Longer than a connection waits for a response.
 const QUIET: Duration = Duration::from_millis(700);
 
+/// So short that a response may be late by most of the time that a connection waits for it.
+const BLOCK: Duration = Duration::from_millis(25);
+
 async fn by_default(shop: &Shop) -> MultiplexedConnection {
     shop.redis.client().get_multiplexed_async_connection().await.unwrap()
 }
@@ -26,7 +29,8 @@ async fn by_default(shop: &Shop) -> MultiplexedConnection {
 #[tokio::test]
 async fn a_quiet_stream_is_no_failure() {
     let shop = Shop::new().await;
-    let mut entries = Box::pin(shop.group.entries("worker-1", by_default(&shop).await, by_default(&shop).await));
+    let group = shop.group.clone().block(BLOCK);
+    let mut entries = Box::pin(group.entries("worker-1", by_default(&shop).await, by_default(&shop).await));
     let nothing = timeout(QUIET, entries.next()).await;
     assert!(nothing.is_err(), "neither an entry nor a failure: {nothing:?}");
     shop.send("two apples").await;
@@ -71,7 +75,8 @@ async fn the_newer_protocol() {
     let client = Client::open(format!("{}?protocol=resp3", shop.redis.url())).unwrap();
     let connect = async || client.get_multiplexed_async_connection().await.unwrap();
     shop.send("two apples").await;
-    let entries = shop.group.entries("worker-1", connect().await, connect().await).take(2);
+    let group = shop.group.clone().block(BLOCK);
+    let entries = group.entries("worker-1", connect().await, connect().await).take(2);
     let policy = Policy::within(LIMIT).attempts(2);
     let tally = shop.orders.try_process_each(entries, async |_| Err::<(), io::Error>(no_apples()), policy);
     let tally = timeout(LIMIT, tally).await.unwrap().unwrap();
