@@ -141,7 +141,7 @@ impl Group {
 
     /// How long after its delivery an entry that is not settled is delivered again: one that waits for a retry, and one
     /// whose consumer is gone. By default it is a minute. A consumer looks for such entries twice in this time, between two
-    /// reads.
+    /// reads: new entries, and those that are delivered again, take turns by the [batch](Self::batch).
     ///
     /// It has to be longer than the handling of a whole [batch](Self::batch), or an entry is handled twice at the same time.
     pub fn claim_after(self, idle: Duration) -> Self {
@@ -173,7 +173,7 @@ impl Group {
     /// # Errors
     ///
     /// Those of the reading connection. The stream goes on after them, if the connection does, as redis'
-    /// `ConnectionManager` does.
+    /// `ConnectionManager` does. It asks again at once: pause after an error, as the [module](self) shows.
     ///
     /// # Cancel safety
     ///
@@ -196,6 +196,7 @@ impl Group {
             ready: Vec::new().into_iter(),
             cursor: START.to_owned(),
             swept: None,
+            owed: None,
         };
         stream::unfold(reader, async |mut reader| Some((reader.next().await, reader)))
     }
@@ -226,6 +227,9 @@ struct Reader<R, C> {
     cursor: String,
     /// When the last sweep ended.
     swept: Option<Instant>,
+    /// The read that has to come before another claim: how long it may wait. If claims and reads did not take turns, new
+    /// entries would starve where a sweep takes longer than its entries stay away.
+    owed: Option<Duration>,
 }
 
 impl<R: ConnectionLike, C: Clone> Reader<R, C> {
@@ -241,13 +245,16 @@ impl<R: ConnectionLike, C: Clone> Reader<R, C> {
     }
 
     fn is_sweep_due(&self) -> bool {
-        // A sweep costs a round trip, and to be late by half the time is as good as any.
-        self.cursor != START || self.swept.is_none_or(|swept| swept.elapsed() >= self.group.claim_after / 2)
+        // A sweep costs a round trip, so an entry comes late by up to half the time.
+        let due = || self.swept.is_none_or(|swept| swept.elapsed() >= self.group.claim_after / 2);
+        self.owed.is_none() && (self.cursor != START || due())
     }
 
     /// What others, and this consumer, have had for too long.
     async fn claim(&mut self) -> RedisResult<Vec<Counted>> {
-        let Group { stream, name, claim_after, batch, .. } = &*self.group;
+        let Group { stream, name, claim_after, batch, block, .. } = &*self.group;
+        // Also if the claim fails.
+        self.owed = Some(*block);
         let mut claim = cmd("XAUTOCLAIM");
         claim.arg(stream).arg(name).arg(&self.consumer).arg(millis(*claim_after)).arg(&self.cursor);
         let reply: Vec<Value> = claim.arg("COUNT").arg(*batch).query_async(&mut self.reading).await?;
@@ -261,6 +268,9 @@ impl<R: ConnectionLike, C: Clone> Reader<R, C> {
             self.swept = Some(Instant::now());
         }
         self.cursor = cursor;
+        if self.cursor != START || !entries.is_empty() {
+            self.owed = Some(Duration::ZERO);
+        }
         Ok(entries.into_iter().zip(counts).collect())
     }
 
@@ -281,10 +291,11 @@ impl<R: ConnectionLike, C: Clone> Reader<R, C> {
     /// What nobody has had.
     async fn read(&mut self) -> RedisResult<Vec<Counted>> {
         let Group { stream, name, batch, block, .. } = &*self.group;
+        let block = self.owed.take().unwrap_or(*block);
         let mut read = cmd("XREADGROUP");
         read.arg("GROUP").arg(name).arg(&self.consumer).arg("COUNT").arg(*batch);
         // Zero is forever.
-        read.arg("BLOCK").arg(millis(*block).max(1)).arg("STREAMS").arg(stream).arg(">");
+        read.arg("BLOCK").arg(millis(block).max(1)).arg("STREAMS").arg(stream).arg(">");
         let reply: Vec<(Vec<u8>, Read)> = read.query_async(&mut self.reading).await?;
         Ok(reply.into_iter().flat_map(|(_, entries)| present(entries)).map(|entry| (entry, 1)).collect())
     }

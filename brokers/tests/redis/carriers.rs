@@ -49,9 +49,9 @@ fn values_that_are_not_bulk_strings() {
     assert!(!{ entry }.set("traceparent", "1".into()), "it is only to be read");
 }
 
-/// Gives these replies, and keeps where each claim starts.
+/// Gives these replies, and keeps where each claim starts, and how long each read may wait.
 #[derive(Clone, Default)]
-struct Replies(VecDeque<Value>, Arc<Mutex<Vec<Vec<u8>>>>);
+struct Replies(VecDeque<Value>, Arc<Mutex<Vec<String>>>);
 
 impl<const N: usize> From<[Value; N]> for Replies {
     fn from(replies: [Value; N]) -> Self {
@@ -61,12 +61,17 @@ impl<const N: usize> From<[Value; N]> for Replies {
 
 impl ConnectionLike for Replies {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        let mut arguments = cmd.args_iter();
-        if arguments.next() == Some(Arg::Simple(b"XAUTOCLAIM"))
-            && let Some(Arg::Simple(start)) = arguments.nth(4)
-        {
-            self.1.lock().unwrap().push(start.to_vec());
-        }
+        let text = |argument| match argument {
+            Arg::Simple(text) => String::from_utf8_lossy(text).into_owned(),
+            other => unreachable!("{other:?}"),
+        };
+        let mut arguments = cmd.args_iter().map(text);
+        let asked = match arguments.next().as_deref() {
+            Some("XAUTOCLAIM") => format!("claim from {}", arguments.nth(4).unwrap()),
+            Some("XREADGROUP") => format!("read for {}", arguments.skip_while(|name| name != "BLOCK").nth(1).unwrap()),
+            other => unreachable!("{other:?}"),
+        };
+        self.1.lock().unwrap().push(asked);
         let reply = self.0.pop_front().expect("a reply for each command");
         Box::pin(async { Ok(reply) })
     }
@@ -92,9 +97,16 @@ fn entries<const N: usize>(replies: [Value; N], entries: usize) -> Vec<Entry<Rep
 }
 
 fn entries_by(reading: Replies, entries: usize) -> Vec<Entry<Replies>> {
-    let group = Group::new("orders", "billing").claim_after(Duration::from_secs(600));
+    entries_of(&Group::new("orders", "billing").claim_after(Duration::from_secs(600)), reading, entries)
+}
+
+fn entries_of(group: &Group, reading: Replies, entries: usize) -> Vec<Entry<Replies>> {
     let entries = group.entries("worker-1", reading, Replies::default()).take(entries);
     block_on(entries.map(Result::unwrap).collect())
+}
+
+fn read(entries: Vec<Value>) -> Value {
+    Value::Array(vec![Value::Array(vec![bulk("orders"), Value::Array(entries)])])
 }
 
 fn nothing_claimed() -> Value {
@@ -103,11 +115,8 @@ fn nothing_claimed() -> Value {
 
 #[test]
 fn an_entry() {
-    CarrierContract::reading(|fields| {
-        let stream = Value::Array(vec![bulk("orders"), Value::Array(vec![entry("1-0", fields)])]);
-        entries([nothing_claimed(), Value::Array(vec![stream])], 1).remove(0)
-    })
-    .check();
+    CarrierContract::reading(|fields| entries([nothing_claimed(), read(vec![entry("1-0", fields)])], 1).remove(0))
+        .check();
 }
 
 /// The newer protocol has a map of streams.
@@ -123,7 +132,8 @@ fn an_entry_by_resp3() {
     );
 }
 
-/// Redis 6.2 gives nothing for an entry that was deleted, and does not list it. A sweep goes on where it has ended.
+/// Redis 6.2 gives nothing for an entry that was deleted, and does not list it. A sweep goes on where it has ended, and
+/// between its parts new entries have their turn.
 #[test]
 fn a_claim_with_gaps_and_in_parts() {
     let pending =
@@ -134,12 +144,31 @@ fn a_claim_with_gaps_and_in_parts() {
         pending("1-0", 3),
         // Settled in between.
         Value::Array(vec![]),
+        read(vec![entry("9-0", &[("a", "9")])]),
         claimed("0-0", vec![Value::Array(vec![bulk("3-0"), Value::Nil]), entry("4-0", &[("a", "4")])]),
         pending("4-0", 2),
+        Value::Nil,
+        read(vec![entry("10-0", &[("a", "10")])]),
     ]);
-    let starts = replies.1.clone();
-    let mut entries = entries_by(replies, 3);
+    let asked = replies.1.clone();
+    let mut entries = entries_by(replies, 5);
     let entries: Vec<_> = entries.iter_mut().map(|entry| (entry.message().id, entry.delivery_count())).collect();
-    assert_eq!(entries, [("1-0".into(), Some(3)), ("2-0".into(), Some(2)), ("4-0".into(), Some(2))]);
-    assert_eq!(*starts.lock().unwrap(), [b"0-0", b"3-0"]);
+    let expected = [("1-0", 3), ("2-0", 2), ("9-0", 1), ("4-0", 2), ("10-0", 1)];
+    assert_eq!(entries, expected.map(|(id, count)| (id.to_owned(), Some(count))));
+    // A read waits if there is nothing else to do.
+    assert_eq!(
+        *asked.lock().unwrap(),
+        ["claim from 0-0", "read for 1", "claim from 3-0", "read for 1", "read for 250"]
+    );
+}
+
+/// Redis has a rest in between, although a claim is always due.
+#[test]
+fn claims_that_find_nothing_take_turns_with_reads_that_wait() {
+    let new = read(vec![entry("1-0", &[("a", "1")])]);
+    let replies = Replies::from([nothing_claimed(), Value::Nil, nothing_claimed(), new]);
+    let asked = replies.1.clone();
+    let entries = entries_of(&Group::new("orders", "billing").claim_after(Duration::ZERO), replies, 1);
+    assert_eq!(entries[0].delivery_count(), Some(1));
+    assert_eq!(*asked.lock().unwrap(), ["claim from 0-0", "read for 250", "claim from 0-0", "read for 250"]);
 }

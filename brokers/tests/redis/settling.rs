@@ -1,6 +1,10 @@
 //! The consumer loop on Redis: what it settles, and what the trace says of it.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ctxhop::{
     clients::redis_1::Group,
@@ -204,6 +208,34 @@ async fn a_group_that_claims_nothing_delivers_what_is_new() {
     shop.group = shop.group.claim_after(Duration::MAX).batch(0);
     shop.send("two apples").await;
     assert_eq!(shop.handle(1, 1, async |_| Ok(())).await.acked, 1);
+}
+
+#[tokio::test]
+async fn a_group_that_claims_at_once_delivers_what_is_new() {
+    let mut shop = Shop::new().await;
+    shop.group = shop.group.claim_after(Duration::ZERO);
+    shop.send("two apples").await;
+    assert_eq!(shop.handle(1, 1, async |_| Ok(())).await.acked, 1);
+}
+
+/// A sweep finds them again as soon as the one before has ended.
+#[tokio::test]
+async fn entries_that_always_fail_hold_up_no_new_one() {
+    let mut shop = Shop::new().await;
+    shop.group = Group::new("orders", "billing").batch(1);
+    for _ in 0..3 {
+        shop.send("apples").await;
+        drop(shop.next("worker-2").await);
+    }
+    shop.send("pears").await;
+    shop.group = shop.group.claim_after(Duration::ZERO);
+    let bodies = Mutex::new(Vec::new());
+    let handler = async |entry: StreamId| {
+        bodies.lock().unwrap().push(entry.get::<String>("body").unwrap());
+        Err(no_apples())
+    };
+    assert_eq!(shop.handle(2, u64::MAX, handler).await.retried, 2);
+    assert_eq!(*bodies.lock().unwrap(), ["apples", "pears"]);
 }
 
 /// As where a group has been made anew.
