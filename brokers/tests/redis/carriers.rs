@@ -172,3 +172,11 @@ fn claims_that_find_nothing_take_turns_with_reads_that_wait() {
     assert_eq!(entries[0].delivery_count(), Some(1));
     assert_eq!(*asked.lock().unwrap(), ["claim from 0-0", "read for 250", "claim from 0-0", "read for 250"]);
 }
+
+#[test]
+fn a_claim_that_fails_holds_up_no_new_entry() {
+    let replies = Replies::from([Value::Int(7), read(vec![entry("1-0", &[("a", "1")])])]);
+    let entries = Group::new("orders", "billing").entries("worker-1", replies, Replies::default());
+    let came: Vec<_> = block_on(entries.take(2).map(|entry| entry.is_ok()).collect());
+    assert_eq!(came, [false, true]);
+}
