@@ -9,14 +9,14 @@ use ctxhop::{
 use futures::{StreamExt, stream};
 use redis::{
     AsyncTypedCommands, Cmd, ErrorKind, Pipeline, RedisFuture, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
+    aio::{ConnectionLike, ConnectionManagerConfig, MultiplexedConnection},
     streams::{StreamId, StreamTrimOptions, StreamTrimmingMode},
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     LIMIT,
-    shop::{Shop, no_apples},
+    shop::{CLAIM_AFTER, Shop, no_apples},
 };
 
 #[tokio::test]
@@ -80,22 +80,35 @@ async fn the_server_is_killed_in_between() {
     shop.rig.tree().assert_single_trace();
 }
 
-/// With a connection that comes back, a stream whose errors are left out goes on by itself.
+/// With a connection that comes back, a stream whose errors are left out goes on by itself, as the documentation shows.
 #[tokio::test]
 async fn a_connection_manager_outlives_the_server() {
     let mut shop = Shop::new().await;
-    let manager = || async { shop.redis.client().get_connection_manager().await.unwrap() };
+    let config = ConnectionManagerConfig::new().set_response_timeout(Some(LIMIT));
+    let manager = || async { shop.redis.client().get_connection_manager_with_config(config.clone()).await.unwrap() };
     let entries = shop.group.entries("worker-1", manager().await, manager().await);
-    let mut entries = Box::pin(entries.filter_map(async |entry| entry.ok()));
+    let mut entries = Box::pin(entries.filter_map(async |entry| match entry {
+        Err(error) if error.code() != Some("NOGROUP") => {
+            sleep(CLAIM_AFTER).await;
+            None
+        }
+        entry => Some(entry),
+    }));
     shop.send("apples").await;
-    timeout(LIMIT, entries.next()).await.unwrap().unwrap().ack().await.unwrap();
+    timeout(LIMIT, entries.next()).await.unwrap().unwrap().unwrap().ack().await.unwrap();
     shop.redis.kill_and_restart();
     shop.connection = shop.redis.connect().await;
     shop.send("pears").await;
     // The settling connection notices its loss by the first settlement, which fails; so the entry comes again.
-    let settled = async { while entries.next().await.unwrap().ack().await.is_err() {} };
+    let settled = async { while entries.next().await.unwrap().unwrap().ack().await.is_err() {} };
     timeout(LIMIT, settled).await.expect("an acknowledgement");
     assert_eq!(shop.pending().await, 0);
+
+    shop.connection.xgroup_destroy("orders", "billing").await.unwrap();
+    let each = shop.orders.try_process_each(entries, async |_| Ok::<_, io::Error>(()), Policy::within(LIMIT));
+    // As in a program.
+    let ended = timeout(LIMIT, tokio::spawn(each)).await.expect("a loop that ends").unwrap().unwrap_err();
+    assert_eq!(ended.error.code(), Some("NOGROUP"));
 }
 
 async fn trim_all(connection: &mut MultiplexedConnection) {
