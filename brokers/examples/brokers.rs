@@ -186,7 +186,7 @@ impl Shop {
         options.set_manual_acks(true);
         let (client, mut eventloop) = AsyncClient::new(options, 16);
         let (mut inbox, deliveries) = rumqttc_0_25::deliveries(&client, &eventloop);
-        tokio::spawn(async move { while inbox.put(eventloop.poll().await).is_ok() {} });
+        tokio::spawn(async move { while let Some(Ok(_)) = inbox.poll(&mut eventloop).await {} });
         client.subscribe(ORDERS, QoS::AtLeastOnce).await?;
 
         let orders = self.orders("mqtt").client_id(BILLING);

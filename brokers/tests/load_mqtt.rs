@@ -33,7 +33,7 @@ use rumqttc::v5::{
     },
 };
 use tokio::{
-    sync::{Mutex as AsyncMutex, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -57,7 +57,6 @@ struct Shop {
 struct Connection {
     client: AsyncClient,
     /// A broker acknowledges in the order in which it was published (MQTT-4.6.0-2).
-    order: AsyncMutex<()>,
     waiting: Arc<Mutex<VecDeque<oneshot::Sender<PubAckReason>>>>,
     lost: watch::Receiver<bool>,
     poll: JoinHandle<()>,
@@ -77,19 +76,24 @@ impl Connection {
                     oldest.send(ack.reason).ok();
                 }
             }
+            // First the event loop: from then on each publish fails, and none waits after those that are told here.
+            drop(eventloop);
             acknowledged.lock().unwrap().clear();
             is_lost.send(true).ok();
         });
-        Ok(Self { client, order: AsyncMutex::default(), waiting, lost, poll })
+        Ok(Self { client, waiting, lost, poll })
     }
 
     async fn publish(&self, body: String, properties: PublishProperties) -> io::Result<()> {
         let (sender, acknowledged) = oneshot::channel();
         {
-            let _order = self.order.lock().await;
-            self.waiting.lock().unwrap().push_back(sender);
-            let publish = self.client.publish_with_properties("orders", QoS::AtLeastOnce, false, body, properties);
-            publish.await.map_err(io::Error::other)?;
+            // The lock keeps the order. There is no await in between, so no publish is cancelled half way, with a sender that
+            // takes the acknowledgement of another. The price: if the client's channel is full, the publish fails.
+            let mut waiting = self.waiting.lock().unwrap();
+            let client = &self.client;
+            let publish = client.try_publish_with_properties("orders", QoS::AtLeastOnce, false, body, properties);
+            publish.map_err(io::Error::other)?;
+            waiting.push_back(sender);
         }
         match acknowledged.await {
             Ok(PubAckReason::Success) => Ok(()),
@@ -132,9 +136,9 @@ impl Session {
         mut eventloop: EventLoop,
         mut inbox: ctxhop::clients::rumqttc_0_25::Inbox<AsyncClient>,
     ) {
-        loop {
-            match inbox.put(eventloop.poll().await) {
-                Ok(Some(Event::Incoming(Incoming::ConnAck(_)))) => {
+        while let Some(polled) = inbox.poll(&mut eventloop).await {
+            match polled {
+                Ok(Event::Incoming(Incoming::ConnAck(_))) => {
                     // Mosquitto keeps the session and forgets its shared subscriptions.
                     client.try_subscribe(FILTER, QoS::AtLeastOnce).expect("room for a request");
                 }

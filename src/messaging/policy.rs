@@ -89,6 +89,10 @@ impl<L, D> Policy<L, D> {
 
     /// After so many deliveries a message is rejected instead of delivered again.
     ///
+    /// There is no pause between the attempts but the broker's own, and many have none: five failures can take less than a
+    /// millisecond. If an attempt needs time, wait in the handler before it fails. A rejected message is lost, unless the
+    /// broker has dead letters.
+    ///
     /// It goes by [`Delivered::delivered_at_least`](super::Delivered::delivered_at_least). A broker that tells nothing gives no
     /// limit, except that with `attempts(1)` no message is delivered again. One that tells only whether this is the first time
     /// gives the limits one and two.

@@ -38,8 +38,8 @@ async fn paho_mqtt() {
     let (subscribed, is_subscribed) = oneshot::channel();
     tokio::spawn(async move {
         let mut subscribed = Some(subscribed);
-        while let Ok(event) = inbox.put(eventloop.poll().await) {
-            if let Some(v5::Event::Incoming(v5::Incoming::SubAck(_))) = event {
+        while let Some(Ok(event)) = inbox.poll(&mut eventloop).await {
+            if let v5::Event::Incoming(v5::Incoming::SubAck(_)) = event {
                 subscribed.take().map(|subscribed| subscribed.send(()));
             }
         }
@@ -70,8 +70,8 @@ async fn paho_mqtt_of_version_3() {
     let (subscribed, is_subscribed) = oneshot::channel();
     tokio::spawn(async move {
         let mut subscribed = Some(subscribed);
-        while let Ok(event) = inbox.put(eventloop.poll().await) {
-            if let Some(rumqttc::Event::Incoming(rumqttc::Incoming::SubAck(_))) = event {
+        while let Some(Ok(event)) = inbox.poll(&mut eventloop).await {
+            if let rumqttc::Event::Incoming(rumqttc::Incoming::SubAck(_)) = event {
                 subscribed.take().map(|subscribed| subscribed.send(()));
             }
         }

@@ -1,6 +1,7 @@
 //! The messages of rumqttc on a real Mosquitto, one for each test: it starts in no time.
 
 mod formats;
+mod lost;
 mod session;
 mod settling;
 mod topics;

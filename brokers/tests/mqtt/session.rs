@@ -1,11 +1,11 @@
 //! A client of MQTT 5 whose session outlives its connections, and whose event loop is polled.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use ctxhop::clients::rumqttc_0_25::{Deliveries, deliveries};
 use ctxhop_brokers::{mosquitto::Mosquitto, rig::Rig};
 use rumqttc::v5::{
-    AsyncClient, Event, Incoming, MqttOptions,
+    AsyncClient, Event, EventLoop, Incoming, MqttOptions,
     mqttbytes::{QoS, v5::PublishProperties},
 };
 use tokio::{
@@ -59,10 +59,9 @@ impl Session {
         let (mut inbox, deliveries) = deliveries(&client, &eventloop);
         let (sender, events) = mpsc::unbounded_channel();
         let poll = tokio::spawn(async move {
-            loop {
-                match inbox.put(eventloop.poll().await) {
-                    Ok(None) => {}
-                    Ok(Some(event)) => _ = sender.send(event),
+            while let Some(polled) = inbox.poll(&mut eventloop).await {
+                match polled {
+                    Ok(event) => _ = sender.send(event),
                     // There is nothing to wait for but time: a server that starts tells nobody.
                     Err(_) => sleep(Duration::from_millis(20)).await,
                 }
@@ -96,6 +95,17 @@ impl Session {
     pub(crate) async fn reconnect(&self) {
         self.client.disconnect().await.unwrap();
         self.events.connected().await;
+    }
+
+    /// Takes the deliveries away from the session.
+    pub(crate) fn take_deliveries(&mut self) -> Deliveries<AsyncClient> {
+        let nowhere = EventLoop::new(MqttOptions::new("none", "127.0.0.1", 1), 1);
+        mem::replace(&mut self.deliveries, deliveries(&self.client, &nowhere).1)
+    }
+
+    /// Waits until the inbox has ended, which drops the event loop.
+    pub(crate) async fn ended(&mut self) {
+        timeout(LIMIT, &mut self.poll).await.expect("an inbox that ends").unwrap();
     }
 
     /// Drops the event loop, and with it the connection.

@@ -247,11 +247,51 @@ async fn a_message_comes_back_when_nobody_takes_deliveries() {
     let server = Mosquitto::start();
     let mut session = Session::start(&server, "billing").await;
     session.subscribe("orders").await;
-    let (_, none) = ctxhop::clients::rumqttc_0_25::deliveries(
-        &session.client,
-        &rumqttc::v5::EventLoop::new(rumqttc::v5::MqttOptions::new("none", "127.0.0.1", 1), 1),
-    );
-    drop(std::mem::replace(&mut session.deliveries, none));
-    session.client.publish("orders", QoS::AtLeastOnce, false, "two apples").await.unwrap();
+    let publish = || session.client.publish("orders", QoS::AtLeastOnce, false, "two apples");
+    publish().await.unwrap();
+    let in_hand = timeout(LIMIT, session.deliveries.next()).await.unwrap().unwrap();
+    publish().await.unwrap();
+    drop(session.take_deliveries());
     session.events.wait_for(|event| matches!(event, Event::Incoming(Incoming::Publish(_)))).await;
+    in_hand.ack().await.unwrap();
+    session.ended().await;
+}
+
+/// Or it would take messages that nobody handles.
+#[tokio::test]
+async fn the_inbox_ends_with_the_loop_once_the_last_acknowledgement_is_sent() {
+    let mut orders = Orders::new().await;
+    for _ in 0..8 {
+        orders.send(QoS::AtLeastOnce).await;
+    }
+    let messages = orders.session.take_deliveries().take(8);
+    let destination = orders.rig.destination("mqtt", "orders");
+    let each = destination.process_each(messages, async |_| Ok::<_, io::Error>(()), policy().at_once(8));
+    assert_eq!(timeout(LIMIT, each).await.expect("a loop that ends").acked, 8);
+    orders.session.ended().await;
+    orders.session = Session::start(&orders.server, "billing").await;
+    assert_eq!(orders.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn the_inbox_ends_with_a_loop_that_is_cancelled() {
+    let mut orders = Orders::new().await;
+    orders.send(QoS::AtLeastOnce).await;
+    let begun = Notify::new();
+    let stuck = orders.rig.destination("mqtt", "orders").process_each(
+        orders.session.take_deliveries(),
+        async |_| {
+            begun.notify_one();
+            pending::<io::Result<()>>().await
+        },
+        policy(),
+    );
+    tokio::select! {
+        _ = stuck => unreachable!("the handler never ends"),
+        () = begun.notified() => {}
+    }
+    orders.session.ended().await;
+    // The broker has the message still.
+    orders.session = Session::start(&orders.server, "billing").await;
+    assert_eq!(orders.handle(1, 2, async |_| Ok(())).await.acked, 1);
 }

@@ -45,10 +45,9 @@ impl Old {
         let (mut inbox, deliveries) = deliveries(&client, &eventloop);
         let (sender, events) = mpsc::unbounded_channel();
         let poll = tokio::spawn(async move {
-            loop {
-                match inbox.put(eventloop.poll().await) {
-                    Ok(None) => {}
-                    Ok(Some(event)) => _ = sender.send(event),
+            while let Some(polled) = inbox.poll(&mut eventloop).await {
+                match polled {
+                    Ok(event) => _ = sender.send(event),
                     Err(_) => sleep(Duration::from_millis(20)).await,
                 }
             }

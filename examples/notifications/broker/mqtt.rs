@@ -96,8 +96,8 @@ impl Mqtt {
         let subscribed = client.subscribe(format!("$share/workers/{topic}"), QoS::AtLeastOnce).await;
         subscribed.map_err(|error| format!("cannot consume {topic}: {error}"))?;
         self.wait_for(&mut eventloop, |event| matches!(event, Incoming::SubAck(_))).await?;
-        // The consumer ends when the connection does.
-        spawn_detached(async move { while inbox.put(eventloop.poll().await).is_ok() {} });
+        // The consumer ends when the connection does, and the connection when the consumer does.
+        spawn_detached(async move { while let Some(Ok(_)) = inbox.poll(&mut eventloop).await {} });
         Ok(Consumer { deliveries, destination: self.destination(topic, describe) })
     }
 }

@@ -2,17 +2,24 @@
 
 use std::{
     borrow::Cow,
+    collections::VecDeque,
+    convert::Infallible,
     error::Error,
     fmt,
-    pin::Pin,
+    future::poll_fn,
+    mem,
+    pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
 
-use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures_channel::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
+    oneshot,
+};
 use futures_core::Stream;
 use opentelemetry::{KeyValue, trace::SpanContext};
 
@@ -24,56 +31,131 @@ use crate::{
 /// The stream of a client's messages, for a consumer loop, and the inbox that it gets them from.
 ///
 /// rumqttc has no stream of messages: its event loop has to be polled all the time, by a task of its own, or the connection dies
-/// while a handler is at work. So poll it and put what comes into the inbox; see the [module](super) for an example.
+/// while a handler is at work. So let the inbox poll it; see the [module](super) for an example.
 ///
-/// The stream ends when the inbox is dropped and nothing is in hand.
+/// The stream ends when the inbox is dropped and nothing is in hand. The inbox ends when the stream is dropped and nothing is in hand.
 pub fn deliveries<C: Client>(client: &C, eventloop: &C::EventLoop) -> (Inbox<C>, Deliveries<C>) {
     let (queue, messages) = unbounded();
+    let (wanted, unwanted) = oneshot::channel();
+    let link = Arc::new(Link { lost: AtomicU64::new(0), _wanted: wanted });
     let by_hand = C::acknowledges_by_hand(eventloop);
-    (Inbox { queue, by_hand, client: client.clone(), lost: Arc::default() }, Deliveries(messages))
+    let inbox =
+        Inbox { queue, client: client.clone(), by_hand, link: Arc::downgrade(&link), unwanted, is_connected: false };
+    (inbox, Deliveries { messages, _link: link })
 }
 
-/// Takes the messages out of what an event loop brings, and hands them to [`Deliveries`].
+/// What the deliveries and all messages in hand keep.
+struct Link {
+    /// How many connections were lost.
+    lost: AtomicU64,
+    /// It tells the inbox when it is dropped.
+    _wanted: oneshot::Sender<Infallible>,
+}
+
+/// Polls an event loop, takes the messages out of what it brings, and hands them to [`Deliveries`].
 pub struct Inbox<C: Client> {
     queue: UnboundedSender<Delivery<C>>,
     client: C,
     by_hand: bool,
-    /// How many connections were lost.
-    lost: Arc<AtomicU64>,
+    link: Weak<Link>,
+    unwanted: oneshot::Receiver<Infallible>,
+    /// Whether something came since the last error.
+    is_connected: bool,
 }
 
 impl<C: Client> Inbox<C> {
-    /// Takes a message for the deliveries. Every other event comes back, and a message too if the deliveries are gone.
+    /// Polls the event loop, and hands each message to the deliveries. It returns every other event.
     ///
-    /// It never waits: what is not settled yet is kept. A broker sends only so many messages of the qualities of service 1 and 2
-    /// before they are settled (`set_receive_maximum` of version 5); for quality 0 MQTT knows no such limit.
+    /// It returns `None` when the deliveries are dropped, no message is in hand and the last acknowledgements are sent. Drop the
+    /// event loop then, or unsubscribe: it still gets messages, and nobody takes them. In between, while messages are in hand, it
+    /// returns new ones as events.
+    ///
+    /// An error ends a connection. The next call connects again.
+    ///
+    /// Messages wait in memory until they are settled. Only the broker limits their number: with manual acknowledgements it sends
+    /// only so many messages of the qualities of service 1 and 2 before they are settled (`set_receive_maximum` of version 5).
+    /// For quality 0, or without manual acknowledgements, there is no limit.
+    ///
+    /// Let the inbox poll only the event loop that it was made with, and do not call `EventLoop::clean` yourself: the inbox would
+    /// not see that connection end.
     ///
     /// # Errors
     ///
     /// The event loop's own.
-    pub fn put(&mut self, polled: Result<C::Event, C::Error>) -> Result<Option<C::Event>, C::Error> {
-        let event = polled.inspect_err(|_| _ = self.lost.fetch_add(1, Ordering::Relaxed))?;
-        if self.queue.is_closed() {
-            return Ok(Some(event));
+    ///
+    /// # Cancel safety
+    ///
+    /// It loses no message if it is dropped. A connection that is not made yet is given up.
+    pub async fn poll(&mut self, eventloop: &mut C::EventLoop) -> Option<Result<C::Event, C::Error>> {
+        loop {
+            match self.poll_or_end(eventloop).await? {
+                Ok(event) => {
+                    self.is_connected = true;
+                    if let Some(other) = self.take(event) {
+                        return Some(Ok(other));
+                    }
+                }
+                Err(error) => {
+                    self.lose(eventloop);
+                    return Some(Err(error));
+                }
+            }
         }
-        C::message(event).map_or_else(
-            |other| Ok(Some(other)),
-            |message| {
-                let delivery = Delivery {
-                    message,
-                    client: self.client.clone(),
-                    by_hand: self.by_hand,
-                    lost: self.lost.clone(),
-                    lost_before: self.lost.load(Ordering::Relaxed),
-                    retries: 0,
-                    previous: None,
-                    queue: self.queue.clone(),
-                };
-                // If the deliveries are gone since then, the broker has the message still.
-                self.queue.unbounded_send(delivery).ok();
-                Ok(None)
-            },
-        )
+    }
+
+    async fn poll_or_end(&mut self, eventloop: &mut C::EventLoop) -> Option<Result<C::Event, C::Error>> {
+        let mut polled = pin!(C::poll(eventloop));
+        poll_fn(|task| {
+            // Asked before the event loop, which then has sent what was acknowledged before, once there is nothing left to do.
+            let is_unwanted = Pin::new(&mut self.unwanted).poll(task).is_ready();
+            match polled.as_mut().poll(task) {
+                Poll::Ready(polled) => Poll::Ready(Some(polled)),
+                Poll::Pending if is_unwanted => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Gives the event back if it is no message, or nobody takes deliveries.
+    fn take(&self, event: C::Event) -> Option<C::Event> {
+        let Some(link) = self.link.upgrade().filter(|_| !self.queue.is_closed()) else {
+            return Some(event);
+        };
+        C::message(event).map_or_else(Some, |message| {
+            let lost_before = link.lost.load(Ordering::Relaxed);
+            let delivery = Delivery {
+                message,
+                client: self.client.clone(),
+                by_hand: self.by_hand,
+                link,
+                lost_before,
+                retries: 0,
+                previous: None,
+                queue: self.queue.clone(),
+            };
+            // If the deliveries are gone since then, the broker has the message still.
+            self.queue.unbounded_send(delivery).ok();
+            None
+        })
+    }
+
+    /// A connection is lost, and with it every acknowledgement that it has not sent.
+    fn lose(&mut self, eventloop: &mut C::EventLoop) {
+        // rumqttc keeps what it has read before the error, and would return it as if it came by the next connection.
+        for event in mem::take(C::events(eventloop)) {
+            if let Some(other) = self.take(event) {
+                C::events(eventloop).push_back(other);
+            }
+        }
+        if let Some(link) = self.link.upgrade() {
+            link.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        // rumqttc has dropped those in the client's channel, but more may have come before they were counted out. Not if the
+        // connection was not made: then it would take publishes for some of the last session.
+        if mem::take(&mut self.is_connected) {
+            C::drop_acknowledgements(eventloop);
+        }
     }
 }
 
@@ -84,13 +166,16 @@ impl<C: Client> fmt::Debug for Inbox<C> {
 }
 
 /// The messages that an [`Inbox`] has got, to be processed and settled. See [`deliveries`].
-pub struct Deliveries<C: Client>(UnboundedReceiver<Delivery<C>>);
+pub struct Deliveries<C: Client> {
+    messages: UnboundedReceiver<Delivery<C>>,
+    _link: Arc<Link>,
+}
 
 impl<C: Client> Stream for Deliveries<C> {
     type Item = Delivery<C>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Delivery<C>>> {
-        Pin::new(&mut self.0).poll_next(task)
+        Pin::new(&mut self.messages).poll_next(task)
     }
 }
 
@@ -108,6 +193,7 @@ impl<C: Client> fmt::Debug for Deliveries<C> {
 ///
 /// `retry` puts the message behind those that wait in [`Deliveries`], because MQTT has no negative acknowledgement: the broker
 /// delivers what is not acknowledged only to the next connection of a session that it has kept.
+/// It does so at once. A handler that needs a pause before the next attempt makes it itself, before it fails.
 ///
 /// `reject` acknowledges the message, too, because MQTT has no dead letters. A rejected message is lost unless the
 /// handler publish it to a topic of its own, and succeed.
@@ -117,7 +203,7 @@ pub struct Delivery<C: Client> {
     message: C::Message,
     client: C,
     by_hand: bool,
-    lost: Arc<AtomicU64>,
+    link: Arc<Link>,
     lost_before: u64,
     retries: u64,
     previous: Option<SpanContext>,
@@ -203,7 +289,7 @@ impl<C: Client> Delivered for Delivery<C> {
             return Ok(());
         }
         // Another connection may have given the packet's number to another message.
-        if self.lost.load(Ordering::Relaxed) != self.lost_before {
+        if self.link.lost.load(Ordering::Relaxed) != self.lost_before {
             return Err(SettleError::ConnectionLost);
         }
         if self.client.acknowledge(&self.message).await { Ok(()) } else { Err(SettleError::EventLoopGone) }
@@ -269,6 +355,17 @@ pub trait Client: Clone + sealed::Sealed {
 
     #[doc(hidden)]
     fn acknowledges_by_hand(eventloop: &Self::EventLoop) -> bool;
+
+    #[doc(hidden)]
+    fn poll(eventloop: &mut Self::EventLoop) -> impl Future<Output = Result<Self::Event, Self::Error>> + Send;
+
+    /// What the event loop has read and not returned yet.
+    #[doc(hidden)]
+    fn events(eventloop: &mut Self::EventLoop) -> &mut VecDeque<Self::Event>;
+
+    /// Drops the acknowledgements that wait to be sent, when the connection is lost.
+    #[doc(hidden)]
+    fn drop_acknowledgements(eventloop: &mut Self::EventLoop);
 
     /// The message of an event, or the event.
     #[doc(hidden)]

@@ -3,10 +3,10 @@
 mod delivery;
 mod opened;
 
-use std::str::from_utf8;
+use std::{collections::VecDeque, str::from_utf8};
 
 use ::rumqttc::v5::{
-    AsyncClient, ConnectionError, Event, EventLoop, Incoming,
+    AsyncClient, ConnectionError, Event, EventLoop, Incoming, Request,
     mqttbytes::{
         QoS,
         v5::{Publish, PublishProperties},
@@ -111,6 +111,20 @@ impl Client for AsyncClient {
 
     fn acknowledges_by_hand(eventloop: &EventLoop) -> bool {
         eventloop.state.manual_acks
+    }
+
+    async fn poll(eventloop: &mut EventLoop) -> Result<Event, ConnectionError> {
+        eventloop.poll().await
+    }
+
+    fn events(eventloop: &mut EventLoop) -> &mut VecDeque<Event> {
+        &mut eventloop.state.events
+    }
+
+    fn drop_acknowledgements(eventloop: &mut EventLoop) {
+        // It drops each `PubAck`, and keeps each `PubRec`.
+        eventloop.clean();
+        eventloop.pending.retain(|request| !matches!(request, Request::PubRec(_)));
     }
 
     fn message(event: Event) -> Result<Publish, Event> {

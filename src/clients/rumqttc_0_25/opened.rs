@@ -1,6 +1,8 @@
 //! MQTT 3.1.1, whose messages have no headers: they travel in an envelope around the payload.
 
-use ::rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, Publish, QoS};
+use std::collections::VecDeque;
+
+use ::rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, Publish, QoS, Request};
 use opentelemetry::KeyValue;
 
 use super::{
@@ -96,6 +98,20 @@ impl Client for AsyncClient {
 
     fn acknowledges_by_hand(eventloop: &EventLoop) -> bool {
         eventloop.state.manual_acks
+    }
+
+    async fn poll(eventloop: &mut EventLoop) -> Result<Event, ConnectionError> {
+        eventloop.poll().await
+    }
+
+    fn events(eventloop: &mut EventLoop) -> &mut VecDeque<Event> {
+        &mut eventloop.state.events
+    }
+
+    fn drop_acknowledgements(eventloop: &mut EventLoop) {
+        // It drops each `PubAck`, and keeps each `PubRec`.
+        eventloop.clean();
+        eventloop.pending.retain(|request| !matches!(request, Request::PubRec(_)));
     }
 
     fn message(event: Event) -> Result<Opened, Event> {
