@@ -295,6 +295,15 @@ fn tells_an_open_parent_from_a_lost_one() {
     );
     assert_eq!(text(&tree), r"child of open (parent still open: still\nopen)", "the name that is drawn is escaped");
 
+    drop(tracer.start_with_context("another", &open));
+    assert_eq!(
+        panic_of(|| recorder.tree().assert_single_trace().name().to_owned()).lines().next(),
+        Some(
+            "expected a single trace, but there are 2 roots in 1 trace, and the parent of \"child of open\" is still open:"
+        )
+    );
+    recorder.clear();
+    drop(tracer.start_with_context("child of open", &open));
     drop(tracer.start_with_context("child of lost", &lost));
     let _second = tracer.start("fetch");
     let _third = tracer.start("fetch");

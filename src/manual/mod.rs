@@ -1,4 +1,4 @@
-//! The manual. Each chapter is short, and each example in it runs as a test.
+//! The manual. Each chapter is short, and a test compiles each example in it and runs most.
 //!
 //! **Start here**
 //!

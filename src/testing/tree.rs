@@ -247,7 +247,12 @@ impl TraceTree {
             match (roots, self.traces) {
                 (0, _) => fail("there are no finished spans\n"),
                 (1, _) => fail("there is 1 root:\n"),
-                (_, found) => fail(&format!("there are {roots} roots in {}:\n", counted(found, "trace"))),
+                (_, found) => {
+                    let orphan = self.roots().iter().find(|root| found == traces && root.parent == Parent::Open);
+                    let why = |root: &TraceNode| format!(", and the parent of {:?} is still open", root.name());
+                    let why = orphan.map(why).unwrap_or_default();
+                    fail(&format!("there are {roots} roots in {}{why}:\n", counted(found, "trace")))
+                }
             }
         }
         for root in self.roots() {

@@ -9,7 +9,7 @@
 //! | a tonic server | `Server::builder().layer(TraceLayer::server())` |
 //! | a tonic client | `OrdersClient::new(TraceLayer::client().layer(channel))` |
 //! | hyper's client | `TraceLayer::client().layer(client)` |
-//! | reqwest | `ServiceBuilder::new().layer(TraceLayer::client()).map_response(…).filter(…).service(client)`, as in the README |
+//! | reqwest | `ServiceBuilder::new().layer(TraceLayer::client()).map_response(…).filter(…).service(client)`, as in [the manual](crate::manual::http) |
 //!
 //! A server and a client, in one process and without sockets:
 //!
@@ -63,8 +63,8 @@
 //!
 //! # With `tracing`
 //!
-//! The layer's span is OpenTelemetry's own. Spans that `tracing` makes in the handler are its children if they have no
-//! parent in `tracing`, because tracing-opentelemetry goes by the current context then.
+//! The layer's span is OpenTelemetry's own. Spans that `tracing` makes in the handler are its children, because
+//! tracing-opentelemetry takes the current context for the parent of a new span.
 //!
 //! # Pooled connections
 //!
