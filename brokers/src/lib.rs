@@ -8,6 +8,7 @@ pub mod kafka;
 pub mod load;
 pub mod mosquitto;
 pub mod nats;
+#[cfg(feature = "google-cloud-pubsub-1")]
 pub mod pubsub;
 pub mod rabbitmq;
 pub mod redis;
