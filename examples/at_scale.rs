@@ -2,12 +2,12 @@
 //! and links where queues fan out and in.
 //!
 //! ```sh
-//! cargo run --release --example at_scale -- 40   # services in the chain; 24 without the argument
+//! cargo run --release --example at_scale -- 40   # services in the chain, 2 at least; 24 without the argument
 //! ```
 //!
 //! `ctxhop::manual::scale` explains the numbers.
 
-use std::{env, error::Error, time::Instant};
+use std::{env, process::ExitCode, time::Instant};
 
 use ctxhop::{
     BaggagePolicy, Snapshot, Trust,
@@ -30,17 +30,23 @@ const BUDGET: usize = 2 * 1024;
 /// What each service adds to the baggage.
 const MEMBER: usize = 100;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    let services = match env::args().nth(1).map_or(Ok(24), |count| count.parse()) {
+        Ok(services) if services >= 2 => services,
+        _ => {
+            eprintln!("at_scale: the argument has to be a number of services, and 2 at least");
+            return ExitCode::from(2);
+        }
+    };
     opentelemetry::global::set_text_map_propagator(TextMapCompositePropagator::new(vec![
         Box::new(TraceContextPropagator::new()),
         Box::new(BaggagePropagator::new()),
     ]));
-    let services = env::args().nth(1).map_or(Ok(24), |count| count.parse())?;
     budgets(services);
     border(services);
     sampling(services);
     fan();
-    Ok(())
+    ExitCode::SUCCESS
 }
 
 /// A service receives a message, adds a member to the baggage, and sends a message. Gives what it sends.

@@ -5,6 +5,9 @@
 //! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 …    # each of the services
 //! ```
 
+#[path = "../examples/notifications/page.rs"]
+mod page;
+
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
@@ -14,8 +17,10 @@ use std::{
 
 use clap::Parser;
 use ctxhop::testing::TraceNode;
-use ctxhop_systems::{Collector, Page, until_told_to_stop};
+use ctxhop_systems::{Collector, until_told_to_stop};
 use tokio::runtime::Runtime;
+
+use page::Page;
 
 /// Takes in what services export over OTLP, with HTTP and protobuf, until it is interrupted or terminated, and then draws it.
 ///
@@ -27,7 +32,7 @@ struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4318")]
     listen: SocketAddr,
 
-    /// Write the traces to FILE as a web page, too
+    /// Write the traces to FILE as a web page, too; it must not exist yet
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -57,7 +62,7 @@ fn run(args: &Args) -> Result<(), (u8, String)> {
     // Nobody may be there to read it.
     let _ = writeln!(io::stdout(), "{drawing}\n\n{:#}\n\n{} traces", tree.services(), tree.trace_count());
     if let Some(page) = page {
-        let said = page.write(&tree).map_err(|reason| (1, reason))?;
+        let said = page.write(tree.html()).map_err(|reason| (1, reason))?;
         let _ = writeln!(io::stdout(), "{said}");
     }
     Ok(())

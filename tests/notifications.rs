@@ -214,7 +214,11 @@ fn what_cannot_start_is_one_line_and_exit_code_2() {
     for (args, reason) in [
         (
             &["--broker", "pigeon://roof"][..],
-            "the broker has to be amqp://…, kafka://…, mqtt://…, nats://…, redis://…, and not \"pigeon://roof\"",
+            "the broker has to be amqp://…, kafka://…, mqtt://…, nats://…, redis://…, and not pigeon://…",
+        ),
+        (
+            &["--broker", "amqps://guest:secret@h"],
+            "the broker has to be amqp://…, kafka://…, mqtt://…, nats://…, redis://…, and not amqps://…",
         ),
         (
             &["--broker", "amqp://localhost"],
@@ -273,14 +277,16 @@ fn the_page_shows_the_run() {
     let file = path.to_str().unwrap();
     let written = run(&["--html", file]);
     let page = fs::read_to_string(&path).unwrap();
+    let again = run(&["--html", file]);
     fs::remove_file(&path).unwrap();
+    assert_eq!((again.code, again.stdout.as_str()), (Some(2), ""), "nothing is overwritten: {again:#?}");
     assert_eq!(written.code, Some(0), "{written:#?}");
-    assert!(written.stdout.ends_with(&format!("\nopen {file} in a browser to look at the trace\n")), "{written:#?}");
+    assert!(written.stdout.ends_with(&format!("\nopen {file} in a browser\n")), "{written:#?}");
     assert!(page.contains("3 services · 1 trace"), "{page:.3000}");
 
     let refused = run(&["--html", "/no/such/folder/trace.html"]);
-    assert_eq!(refused.code, Some(1), "{refused:#?}");
-    assert!(refused.stderr.contains("notifications: cannot write /no/such/folder/trace.html: "), "{refused:#?}");
+    assert_eq!(refused.code, Some(2), "{refused:#?}");
+    assert!(refused.stderr.contains("notifications: cannot create /no/such/folder/trace.html: "), "{refused:#?}");
     assert_eq!(run(&["--html", file, "--service", "notify"]).code, Some(2), "one part has no whole trace");
 }
 

@@ -16,6 +16,7 @@ mod broker;
 mod hops;
 mod input;
 mod notify;
+mod page;
 mod pipeline;
 mod render;
 mod signal;
@@ -25,7 +26,7 @@ mod worker;
 
 use std::{
     fmt,
-    fs::{self, File},
+    fs::File,
     io::{self, BufRead, BufReader, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -38,6 +39,7 @@ use clap::Parser;
 use hops::{Bare, Carried, Hops};
 use indicatif::{ProgressBar, ProgressStyle};
 use input::Lines;
+use page::Page;
 use pipeline::{NotStarted, Run, Summary};
 use tally::Receipts;
 use telemetry::{Service, Telemetry};
@@ -97,7 +99,7 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Write the trace to FILE as a web page, to look at in a browser
+    /// Write the trace to FILE as a web page, to look at in a browser; it must not exist yet
     #[arg(long, value_name = "FILE", conflicts_with = "service")]
     html: Option<PathBuf>,
 }
@@ -127,6 +129,7 @@ fn run(args: &Args) -> Result<Summary, NotStarted> {
     }
     let lines = Lines::new(open(args.file.as_deref()).map_err(NotStarted)?);
     let receipts = args.out.as_deref().map(Receipts::create).transpose().map_err(NotStarted)?;
+    let page = args.html.as_deref().map(Page::create).transpose().map_err(NotStarted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -144,12 +147,10 @@ fn run(args: &Args) -> Result<Summary, NotStarted> {
 
     // Nobody may be there to read it: `notifications | head`.
     let _ = io::stdout().write_all(report(args, &telemetry, &summary).as_bytes());
-    if let Some(path) = &args.html {
-        let page = telemetry.recorder.tree().html().title("notifications").to_string();
-        match fs::write(path, page) {
-            Ok(()) => _ = writeln!(io::stdout(), "\nopen {} in a browser to look at the trace", path.display()),
-            Err(error) => summary.errors.push(format!("cannot write {}: {error}", path.display())),
-        }
+    match page.map(|page| page.write(telemetry.recorder.tree().html().title("notifications"))) {
+        None => {}
+        Some(Ok(said)) => _ = writeln!(io::stdout(), "\n{said}"),
+        Some(Err(reason)) => summary.errors.push(reason),
     }
     #[cfg(feature = "strict")]
     if let Some(strict) = telemetry.strict {

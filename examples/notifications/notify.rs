@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     task::{self, Poll},
+    time::Duration,
 };
 
 use ctxhop::{
@@ -25,7 +26,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_layer::Layer;
 use tower_service::Service as _;
@@ -42,6 +46,9 @@ const PATH: &str = "/notify";
 /// Room for a line of the input, twice: as its summary and page, escaped.
 const MAX_BODY: usize = 8 << 20;
 
+/// How long requests may take to come and to be answered, once the server is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// The body of a request.
 #[derive(Deserialize, Serialize)]
 struct Call {
@@ -53,8 +60,9 @@ struct Call {
 
 // ---- The server ------------------------------------------------------------------------------------------------------
 
-/// Answers requests until `stop`, and then finishes those that it has.
-pub(crate) async fn serve<H: Hops>(listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+/// Answers requests until `stop`, and then finishes those that it has. A client that does not send all of its request in time gets no
+/// answer.
+pub(crate) async fn serve<H: Hops>(listener: TcpListener, stop: CancellationToken) {
     let layer = TraceLayer::server()
         .with_tracer_provider(&Service::Notify.telemetry().provider)
         .with_propagator(H::propagator())
@@ -62,17 +70,32 @@ pub(crate) async fn serve<H: Hops>(listener: TcpListener, stop: CancellationToke
     let connections = TaskTracker::new();
     let accepting = async {
         loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
+            let stream = match accept_from(&listener).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    complain(format_args!("notify: no connection: {error}"));
+                    // For instance, because there are too many, and then the next one fails, too.
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
             let service = layer.clone().layer(Deliveries);
             // A connection belongs to no request, so it carries no context.
             connections.spawn(serve_connection(stream, service, stop.clone()).detached());
         }
     };
-    let accepted: Option<io::Result<()>> = stop.run_until_cancelled(accepting).await;
+    let _: Option<Infallible> = stop.run_until_cancelled(accepting).await;
     connections.close();
-    connections.wait().await;
-    accepted.unwrap_or(Ok(()))
+    if timeout(GRACE, connections.wait()).await.is_err() {
+        complain(format_args!("notify: {} connections are not done within {GRACE:?}", connections.len()));
+    }
+}
+
+async fn accept_from(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    // Small answers go at once.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 async fn serve_connection(stream: TcpStream, service: Trace<Deliveries>, stop: CancellationToken) {

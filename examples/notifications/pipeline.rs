@@ -85,9 +85,9 @@ impl<R: BufRead> Run<'_, R> {
         });
         let (_broker, queue, ends, listener, address) = started.map_err(NotStarted)?;
         let close = CancellationToken::new();
-        let server = tokio::spawn(notify::serve::<H>(listener, close.clone()));
+        let mut server = tokio::spawn(notify::serve::<H>(listener, close.clone()));
 
-        let mut summary = Service::Batch.span("batch").run(|| {
+        let summary = Service::Batch.span("batch").run(|| {
             let (results, outcomes) = mpsc::channel(CAPACITY);
             let outstanding = Outstanding::default();
             let recording = Some(outstanding.clone());
@@ -114,7 +114,7 @@ impl<R: BufRead> Run<'_, R> {
         });
         // The spans of its last answers end after the workers have them.
         close.cancel();
-        summary.errors.extend(runtime.block_on(server_ended(server)));
+        runtime.block_on(server_ended(&mut server));
         Ok(summary)
     }
 
@@ -169,13 +169,22 @@ impl<R: BufRead> Run<'_, R> {
         let Self { runtime, notify, .. } = self;
         let stop = CancellationToken::new();
         let (listener, _) = runtime.block_on(listen(notify.unwrap_or(DEFAULT_NOTIFY))).map_err(NotStarted)?;
-        let server = runtime.spawn(notify::serve::<H>(listener, stop.clone()));
+        let mut server = runtime.spawn(notify::serve::<H>(listener, stop.clone()));
         complain(format_args!("the notify server is ready"));
-        let told = runtime.block_on(until_told_to_stop());
-        stop.cancel();
-        let ended = runtime.block_on(server_ended(server));
-        let told = told.err().map(|error| format!("no signal can be waited for: {error}"));
-        Ok(Summary { errors: told.into_iter().chain(ended).collect(), ..Summary::default() })
+        let told = runtime.block_on(async {
+            tokio::select! {
+                told = until_told_to_stop() => Some(told),
+                // It only ends before by a panic, which goes on here.
+                () = server_ended(&mut server) => None,
+            }
+        });
+        let mut errors = Vec::new();
+        if let Some(told) = told {
+            errors.extend(told.err().map(|error| format!("no signal can be waited for: {error}")));
+            stop.cancel();
+            runtime.block_on(server_ended(&mut server));
+        }
+        Ok(Summary { errors, ..Summary::default() })
     }
 }
 
@@ -206,9 +215,9 @@ async fn join(workers: Vec<JoinHandle<Result<(), String>>>) -> Vec<String> {
     errors
 }
 
-async fn server_ended(server: JoinHandle<io::Result<()>>) -> Option<String> {
-    let ended = server.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
-    ended.err().map(|error| format!("the server has ended: {error}"))
+/// Goes on with the panic, if it was one.
+async fn server_ended(server: &mut JoinHandle<()>) {
+    server.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
 }
 
 /// Goes on with the panic, if it was one.

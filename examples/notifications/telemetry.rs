@@ -136,11 +136,16 @@ impl Telemetry {
 
 fn otlp(keep: u32) -> Result<BatchSpanProcessor, ExporterBuildError> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
-    // Room for all spans that are kept: a queue that overflows drops spans, and a trace with holes looks disconnected.
+    // Room for all spans that are kept: a queue that overflows drops spans, and a trace with holes looks disconnected. But the SDK
+    // allocates all of the queue at once, so beyond MAX_QUEUE the exports have to keep up.
     let names = 10;
-    let config = BatchConfigBuilder::default().with_max_queue_size((keep * RETRIED) as usize * names).build();
+    let spans = ((keep * RETRIED) as usize * names).min(MAX_QUEUE);
+    let config = BatchConfigBuilder::default().with_max_queue_size(spans).build();
     Ok(BatchSpanProcessor::builder(Reporting(exporter)).with_batch_config(config).build())
 }
+
+/// How many spans wait for their export at most.
+const MAX_QUEUE: usize = 1 << 16;
 
 /// Tells of exports that fail, which the SDK only logs.
 #[derive(Debug)]

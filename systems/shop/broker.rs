@@ -24,7 +24,13 @@ impl Broker {
             Some(url) if url.starts_with("amqp://") => {
                 rabbitmq::Settings::new(url, exchange, limit).map(Self::RabbitMq)
             }
-            Some(url) => Err(format!("the broker has to be amqp://…, and not {url:?}")),
+            // Without what follows the scheme, which may have a password.
+            Some(url) => Err(match url.split_once("://") {
+                Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                    format!("the broker has to be amqp://…, and not {scheme}://…")
+                }
+                _ => "the broker has to be amqp://…".to_owned(),
+            }),
         }
     }
 
@@ -83,7 +89,8 @@ pub(crate) enum Consumer {
 }
 
 impl Consumer {
-    /// Handles each order until `shutdown`.
+    /// Handles each order until `shutdown`. Then a queue of this process is closed, and the orders that are in it are handled, too,
+    /// because nobody else will; a broker keeps its own.
     pub(crate) async fn process_each<F, L, W>(
         self,
         handle: impl Fn(serde_json::Result<Order>) -> F,

@@ -42,6 +42,7 @@ struct Till {
 impl Checkout for Till {
     async fn process(&self, request: Request<Order>) -> Result<Response<Receipt>, Status> {
         let order = request.into_inner();
+        check_id(&order.id).map_err(Status::invalid_argument)?;
         let total_cents = total_cents(&order.items).map_err(Status::invalid_argument)?;
         self.publisher.publish(&order).await.map_err(|error| match error {
             PublishError::Full => Status::resource_exhausted("the stock has too many orders to handle"),
@@ -53,6 +54,19 @@ impl Checkout for Till {
         Context::map_current(|cx| cx.span().add_event("response", answer));
         Ok(Response::new(Receipt { order: order.id, total_cents }))
     }
+}
+
+/// A message id of RabbitMQ is not longer than this.
+const MAX_ID: usize = 255;
+
+fn check_id(id: &str) -> Result<(), String> {
+    if id.len() > MAX_ID {
+        return Err(format!("the order's id has {} bytes, and {MAX_ID} are the limit", id.len()));
+    }
+    if id.contains(char::is_control) {
+        return Err(format!("the order's id has control characters: {id:?}"));
+    }
+    Ok(())
 }
 
 fn total_cents(items: &[Item]) -> Result<u64, String> {

@@ -1,5 +1,7 @@
 //! The gateway: takes orders over HTTP and hands them to the checkout over gRPC. Each answer says the trace id, errors too.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     extract::{MatchedPath, State, rejection::JsonRejection},
@@ -10,7 +12,7 @@ use axum::{
 use ctxhop::tower::{Trace, TraceLayer};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tonic::{Code, Status, transport::Endpoint};
 use tower_layer::Layer;
 
@@ -20,6 +22,9 @@ use crate::{
 };
 
 type Checkout = CheckoutClient<Trace<tonic::transport::Channel>>;
+
+/// A checkout that does not answer for so long is not there. It waits for its broker itself, and gives up before.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Serves until `shutdown`, and then finishes the requests that it has.
 pub(crate) async fn serve(
@@ -50,7 +55,10 @@ async fn check_out(
     order: Result<Json<Order>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Receipt>), Refusal> {
     let Json(order) = order?;
-    let receipt = checkout.process(order).await?.into_inner();
+    let receipt = timeout(PATIENCE, checkout.process(order))
+        .await
+        .map_err(|_| Status::deadline_exceeded(format!("the checkout has not answered within {PATIENCE:?}")))?;
+    let receipt = receipt?.into_inner();
     Ok((StatusCode::ACCEPTED, Json(receipt)))
 }
 
@@ -71,6 +79,7 @@ impl From<Status> for Refusal {
         let code = match status.code() {
             Code::InvalidArgument => StatusCode::UNPROCESSABLE_ENTITY,
             Code::ResourceExhausted | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         };
         Self { status: code, reason: status.message().to_owned() }

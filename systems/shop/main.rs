@@ -14,6 +14,8 @@ mod api;
 mod broker;
 mod checkout;
 mod gateway;
+#[path = "../../examples/notifications/page.rs"]
+mod page;
 mod shopper;
 mod stock;
 mod telemetry;
@@ -22,6 +24,7 @@ use std::{
     collections::HashSet,
     error::Error,
     fmt,
+    future::pending,
     io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr},
     panic,
@@ -36,7 +39,8 @@ use ctxhop::{
     propagation::TraceContextPropagator,
     testing::{TraceNode, TraceTree},
 };
-use ctxhop_systems::{Page, until_told_to_stop};
+use ctxhop_systems::until_told_to_stop;
+use futures::future::select_all;
 use indicatif::ProgressBar;
 use opentelemetry::global;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -44,13 +48,14 @@ use tokio::{
     net::TcpListener,
     runtime::Runtime,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
-    task::JoinSet,
+    task::JoinHandle,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::Endpoint;
 
 use broker::Broker;
+use page::Page;
 use shopper::{Answer, Shopper};
 use telemetry::Telemetry;
 
@@ -87,7 +92,8 @@ Without options all services are in this process, and the orders wait for the st
     shop --service gateway
     shop --service shopper --orders 100
 
-A process without the shopper runs until it is interrupted or terminated, and then finishes what it has in hand.
+A process without the shopper runs until it is interrupted or terminated, and then finishes what it has in hand. A client that has
+sent half of its request then is left after 15 seconds.
 
 With OTEL_EXPORTER_OTLP_ENDPOINT set (to http://localhost:4318, for instance), each service exports its spans, over OTLP with HTTP and
 protobuf.
@@ -124,17 +130,21 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=32_767))]
     queue_limit: u16,
 
-    /// Write the traces to FILE as a web page
+    /// Write the traces to FILE as a web page; it must not exist yet
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
-    /// Trace the first N checkouts
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    /// Trace the first N checkouts (0 to 100000)
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(..=100_000))]
     keep: u64,
 }
 
 /// The stock does something within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The gateway and the checkout each finish within this time, which is longer than a call takes. The stock is given all the time that
+/// it needs, because its orders have been accepted.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// Why a run is no success.
 enum Failure {
@@ -164,7 +174,7 @@ fn main() -> ExitCode {
     telemetry.finish();
     if let Some(tree) = telemetry.tree().filter(|tree| !tree.roots().is_empty()) {
         say(report(&tree, &telemetry));
-        match page.map(|page| page.write(&tree)) {
+        match page.map(|page| page.write(tree.html())) {
             None => {}
             Some(Ok(said)) => say(format!("{said}\n")),
             Some(Err(reason)) => result = result.and(Err(Failure::Run(reason))),
@@ -186,8 +196,9 @@ fn ended(result: Result<(), Failure>) -> ExitCode {
 fn report(tree: &TraceTree, telemetry: &Telemetry) -> String {
     let label = |node: &TraceNode| format!("@{}", node.service());
     let drawing = tree.display().folded(true).label(&label);
-    let (drawn, traces) = (tree.trace_count(), telemetry.traces());
-    let which = if drawn as u64 == traces { "all" } else { "the first" };
+    let (drawn, dropped) = (tree.trace_count(), telemetry.dropped());
+    let traces = drawn as u64 + dropped;
+    let which = if dropped == 0 { "all" } else { "the first" };
     format!("\n{drawing}\n\n{:#}\n\n{traces} traces; drawn above: {which} {drawn}\n", tree.services())
 }
 
@@ -200,27 +211,30 @@ async fn run(args: &Args, services: Vec<(Service, SdkTracerProvider)>) -> Result
         return Err(Failure::Start("a stock in another process than the checkout needs a --broker".to_owned()));
     }
 
-    let stop = CancellationToken::new();
-    let mut running = JoinSet::new();
+    if args.broker.is_none() && args.has(Service::Checkout) && !args.has(Service::Stock) {
+        complain(format_args!(
+            "warning: no stock can take the orders, because they stay in this process; it takes a --broker"
+        ));
+    }
+
+    let mut running = Vec::new();
     // Nothing is current here, and so each service starts without a context.
     if let Some(provider) = provider(Service::Checkout) {
         let listener = listen(Service::Checkout, &mut checkout_at).await?;
         let publisher = broker.publisher(&provider).await.map_err(Failure::Start)?;
-        let serving = checkout::serve(listener, publisher, provider, stop.clone().cancelled_owned());
-        running.spawn(async { (Service::Checkout, serving.await) });
+        running.push(Part::start(Service::Checkout, |stop| checkout::serve(listener, publisher, provider, stop)));
     }
     let (done, mut handled) = unbounded_channel();
     if let Some(provider) = provider(Service::Stock) {
         let consumer = broker.consumer(&provider).await.map_err(Failure::Start)?;
-        let handling = stock::run(consumer, done, stop.clone().cancelled_owned());
-        running.spawn(async { (Service::Stock, handling.await.map(drop)) });
+        let handle = async |stop| stock::run(consumer, done, stop).await.map(drop);
+        running.push(Part::start(Service::Stock, handle));
     }
     if let Some(provider) = provider(Service::Gateway) {
         let listener = listen(Service::Gateway, &mut gateway_at).await?;
         let checkout = Endpoint::from_shared(format!("http://{checkout_at}"))
             .map_err(|error| Failure::Start(error.to_string()))?;
-        let serving = gateway::serve(listener, checkout, provider, stop.clone().cancelled_owned());
-        running.spawn(async { (Service::Gateway, serving.await) });
+        running.push(Part::start(Service::Gateway, |stop| gateway::serve(listener, checkout, provider, stop)));
     }
 
     let work = async {
@@ -231,24 +245,73 @@ async fn run(args: &Args, services: Vec<(Service, SdkTracerProvider)>) -> Result
     };
     let mut result = tokio::select! {
         result = work => result,
-        Some(ended) = running.join_next() => Err(Failure::Run(match ended {
-            Ok((service, Ok(()))) => format!("the {} has ended", service.name()),
-            Ok((service, Err(error))) => format!("the {} has failed: {error}", service.name()),
-            Err(panic) => panic::resume_unwind(panic.into_panic()),
-        })),
+        reason = first(&mut running) => Err(Failure::Run(reason)),
     };
-    stop.cancel();
-    while let Some(ended) = running.join_next().await {
-        match ended {
-            Ok((_, Ok(()))) => {}
-            Ok((service, Err(error))) if result.is_ok() => {
-                result = Err(Failure::Run(format!("the {} has failed: {error}", service.name())));
+    // In the order of their calls, so that each still finds the one behind it. What was accepted gets to the stock, which is the last.
+    for service in [Service::Gateway, Service::Checkout, Service::Stock] {
+        for part in running.extract_if(.., |part| part.service == service) {
+            if let Err(reason) = part.stop().await {
+                result = result.and(Err(Failure::Run(reason)));
             }
-            Ok((_, Err(_))) => {}
-            Err(panic) => panic::resume_unwind(panic.into_panic()),
         }
     }
+    while !args.has(Service::Shopper)
+        && let Ok(order) = handled.try_recv()
+    {
+        say_handled(&order);
+    }
     result
+}
+
+/// A service that runs in this process.
+struct Part {
+    service: Service,
+    stop: CancellationToken,
+    task: JoinHandle<Result<()>>,
+}
+
+impl Part {
+    /// `serve`: gets what it has to wait for, to know when to stop.
+    fn start<F>(service: Service, serve: impl FnOnce(WaitForCancellationFutureOwned) -> F) -> Self
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(serve(stop.clone().cancelled_owned()));
+        Self { service, stop, task }
+    }
+
+    /// Waits until it has finished what it has in hand, or for as long as it is worth.
+    async fn stop(mut self) -> Result<(), String> {
+        self.stop.cancel();
+        let name = self.service.name();
+        let ended = match self.service {
+            Service::Stock => self.task.await,
+            _ => match timeout(GRACE, &mut self.task).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    complain(format_args!("the {name} has left requests that were not done within {GRACE:?}"));
+                    self.task.abort();
+                    return Ok(());
+                }
+            },
+        };
+        let ended = ended.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
+        ended.map_err(|error| format!("the {name} has failed: {error}"))
+    }
+}
+
+/// Waits for the first that ends, which it does too early, and says how. Waits forever if there are none.
+async fn first(running: &mut Vec<Part>) -> String {
+    if running.is_empty() {
+        return pending().await;
+    }
+    let (ended, index, _) = select_all(running.iter_mut().map(|part| &mut part.task)).await;
+    let name = running.swap_remove(index).service.name();
+    match ended.unwrap_or_else(|error| panic::resume_unwind(error.into_panic())) {
+        Ok(()) => format!("the {name} has ended"),
+        Err(error) => format!("the {name} has failed: {error}"),
+    }
 }
 
 /// Sends the orders, and waits until the stock has handled those that were accepted, if it is in this process.
@@ -297,10 +360,15 @@ async fn serve_until_told(args: &Args, handled: &mut UnboundedReceiver<String>) 
     loop {
         tokio::select! {
             biased;
-            Some(order) = handled.recv() => say(format!("{order} is handled\n")),
+            Some(order) = handled.recv() => say_handled(&order),
             result = &mut told => return result.map_err(|error| Failure::Run(format!("no signal can be waited for: {error}"))),
         }
     }
+}
+
+/// A broker's order may come from anybody, so its id is one line, whatever it is.
+fn say_handled(order: &str) {
+    say(format!("{} is handled\n", order.escape_debug()));
 }
 
 /// Listens, and puts the port there if it was any.

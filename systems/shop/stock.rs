@@ -15,7 +15,7 @@ use crate::{Result, api::Order, broker::Consumer};
 /// Also for a message that was in hand when this service was killed, which counts as an attempt.
 const ATTEMPTS: u64 = 10;
 
-/// Handles orders until `shutdown`, and then finishes those that it has. Tells of each that is done.
+/// Handles orders until `shutdown`, and then finishes those that it has, and those that would be lost. Tells of each that is done.
 pub(crate) async fn run(
     consumer: Consumer,
     done: UnboundedSender<String>,

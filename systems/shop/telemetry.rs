@@ -61,9 +61,11 @@ impl Telemetry {
         provider
     }
 
-    /// With room for all spans that are kept: a queue that overflows drops spans, and a trace with holes looks disconnected.
+    /// With room for all spans that are kept: a queue that overflows drops spans, and a trace with holes looks disconnected. But the
+    /// SDK allocates all of the queue at once, so beyond [`MAX_QUEUE`] the exports have to keep up.
     fn batches(&self, exporter: SpanExporter) -> BatchSpanProcessor {
-        let spans = usize::try_from(self.keep.keep).unwrap_or(usize::MAX).saturating_mul(SPANS).max(2048);
+        let spans = usize::try_from(self.keep.keep).unwrap_or(usize::MAX).saturating_mul(SPANS);
+        let spans = spans.clamp(2048, MAX_QUEUE);
         let config = BatchConfigBuilder::default().with_max_queue_size(spans).build();
         BatchSpanProcessor::builder(exporter).with_batch_config(config).build()
     }
@@ -77,9 +79,9 @@ impl Telemetry {
         }
     }
 
-    /// How many traces there are, the ones that are not kept included.
-    pub(crate) fn traces(&self) -> u64 {
-        self.keep.seen.load(Ordering::Relaxed)
+    /// How many of the traces that started here are not kept.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.keep.seen.load(Ordering::Relaxed).saturating_sub(self.keep.keep)
     }
 
     /// The spans of all services together, if they are kept.
@@ -90,6 +92,9 @@ impl Telemetry {
 
 /// How many spans a checkout has in one service at most.
 const SPANS: usize = 8;
+
+/// How many spans of a service wait for their export at most.
+const MAX_QUEUE: usize = 1 << 16;
 
 /// Samples the first traces that start here. In traces that start elsewhere nobody asks it.
 #[derive(Clone, Debug)]

@@ -6,7 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::StatusCode,
+    routing::post,
+};
 use ctxhop::testing::TraceTree;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_sdk::{Resource, trace::SpanData};
@@ -14,6 +20,9 @@ use prost::Message;
 use tokio::{net::TcpListener, runtime};
 
 use crate::otlp;
+
+/// How many bytes an export has at most. axum's own limit is 2 MiB, which a batch of large spans exceeds.
+const MAX_BATCH: usize = 64 << 20;
 
 /// Takes in spans over OTLP, with HTTP and protobuf, on a thread of its own, for as long as the process lives. It keeps them in memory.
 #[derive(Clone)]
@@ -38,7 +47,10 @@ impl Collector {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(address))?;
         let this = Self { address: listener.local_addr()?, shared: Arc::default() };
-        let routes = Router::new().route("/v1/traces", post(take)).with_state(Arc::clone(&this.shared));
+        let routes = Router::new()
+            .route("/v1/traces", post(take))
+            .layer(DefaultBodyLimit::max(MAX_BATCH))
+            .with_state(Arc::clone(&this.shared));
         thread::Builder::new().name("collector".to_owned()).spawn(move || {
             // It only returns with an error of the listener, and then exports fail, which the services report.
             let _ = runtime.block_on(async { axum::serve(listener, routes).await });

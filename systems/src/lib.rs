@@ -2,14 +2,12 @@
 
 mod collector;
 mod otlp;
-mod page;
 #[path = "../../examples/notifications/signal.rs"]
 mod signal;
 
 use std::io;
 
 pub use collector::{Collector, Spans};
-pub use page::Page;
 
 /// Waits until the process is interrupted or terminated.
 ///

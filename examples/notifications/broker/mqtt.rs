@@ -21,10 +21,13 @@ use rumqttc::v5::{
     AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions,
     mqttbytes::{
         QoS,
-        v5::{Publish, PublishProperties},
+        v5::{PubAckReason, Publish, PublishProperties},
     },
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 
 use super::{Describe, Failed, Job, body, verdict};
 
@@ -79,15 +82,19 @@ impl Mqtt {
 
     pub(super) fn publisher(&self, topic: &'static str, describe: Describe<'_>) -> Publisher {
         let (client, mut eventloop) = self.client();
-        let (acknowledged, progress) = watch::channel(0);
+        let (progress, acknowledged) = watch::channel(Ok(0));
         spawn_detached(async move {
             while let Ok(event) = eventloop.poll().await {
-                if let Event::Incoming(Incoming::PubAck(_)) = event {
-                    acknowledged.send_modify(|count| *count += 1);
+                let Event::Incoming(Incoming::PubAck(ack)) = event else { continue };
+                if ack.reason != PubAckReason::Success {
+                    // Also where nobody has subscribed, because the message is gone.
+                    let _ = progress.send_replace(Err(format!("the broker has refused a message: {:?}", ack.reason)));
+                    return;
                 }
+                progress.send_modify(|progress| *progress = progress.clone().map(|count| count + 1));
             }
         });
-        Publisher { client, topic, destination: self.destination(topic, describe), sent: Arc::default(), progress }
+        Publisher { client, topic, destination: self.destination(topic, describe), sent: Arc::default(), acknowledged }
     }
 
     pub(super) async fn consumer(&self, topic: &'static str, describe: Describe<'_>) -> Result<Consumer, String> {
@@ -107,9 +114,9 @@ pub(crate) struct Publisher {
     client: AsyncClient,
     topic: &'static str,
     destination: Destination,
-    sent: Arc<AtomicU64>,
-    /// How many of the sent ones the broker has acknowledged.
-    progress: watch::Receiver<u64>,
+    sent: Arc<Mutex<u64>>,
+    /// How many of the sent ones the broker has acknowledged, or why it does so no more.
+    acknowledged: watch::Receiver<Result<u64, String>>,
 }
 
 impl Publisher {
@@ -120,13 +127,23 @@ impl Publisher {
         send.run_async(|| self.deliver(body, properties)).await
     }
 
-    /// rumqttc says that something is acknowledged, but not what. So wait until as many are as were sent.
+    /// rumqttc says that something is acknowledged, but not what. So wait until as many are as were sent. A refusal may be of any
+    /// of them: all that wait fail, and all that come after.
     async fn deliver(&self, body: Vec<u8>, properties: PublishProperties) -> Result<(), String> {
-        let sent = self.client.publish_with_properties(self.topic, QoS::AtLeastOnce, false, body, properties).await;
-        sent.map_err(|error| error.to_string())?;
-        let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
-        let acknowledged = self.progress.clone().wait_for(|&count| count >= number).await.is_ok();
-        if acknowledged { Ok(()) } else { Err("the connection to the broker is lost".to_owned()) }
+        let number = {
+            // Locked until it is sent, so that the numbers are in the order of the acknowledgements.
+            let mut sent = self.sent.lock().await;
+            let send = self.client.publish_with_properties(self.topic, QoS::AtLeastOnce, false, body, properties);
+            send.await.map_err(|error| error.to_string())?;
+            *sent += 1;
+            *sent
+        };
+        let mut acknowledged = self.acknowledged.clone();
+        let done = |progress: &Result<u64, String>| progress.as_ref().map_or(true, |&count| count >= number);
+        match acknowledged.wait_for(done).await {
+            Ok(progress) => progress.as_ref().map(drop).map_err(String::clone),
+            Err(_) => Err("the connection to the broker is lost".to_owned()),
+        }
     }
 }
 

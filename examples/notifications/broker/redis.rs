@@ -23,8 +23,9 @@ use super::{Describe, Failed, Job, body, verdict};
 
 const GROUP: &str = "workers";
 
-/// A failed notification is delivered again after this time, and one whose worker was killed.
-const CLAIM_AFTER: Duration = Duration::from_secs(2);
+/// A failed notification is delivered again after this time, and one whose worker was killed. It is as long as a worker may have
+/// it in hand, because otherwise another one gets it, too.
+const CLAIM_AFTER: Duration = body::LIMIT;
 
 /// The field that has the job. The context is in fields beside it.
 const BODY: &str = "body";

@@ -1,10 +1,11 @@
 //! A queue of this process. Each end is described by the service that has it, so that its spans are that service's.
 
+use std::pin::pin;
+
 use ctxhop::{
     messaging::{Destination, Policy, Tally},
     queue::{self, TryPublishError},
 };
-use futures::StreamExt;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use super::PublishError;
@@ -70,6 +71,15 @@ impl Consumer {
         W: Future,
     {
         let handle = |message: queue::Message<Order>| handle(Ok(message.payload));
-        self.destination.process_each(self.consumer.take_until(shutdown), handle, policy).await
+        let queue = self.consumer.clone();
+        let mut processing = pin!(self.destination.process_each(self.consumer, handle, policy));
+        tokio::select! {
+            tally = &mut processing => tally,
+            () = shutdown => {
+                // So it ends when the queue is empty.
+                queue.close();
+                processing.await
+            }
+        }
     }
 }

@@ -102,12 +102,13 @@ impl Publisher {
         let body = serde_json::to_vec(order).map_err(|error| failed(&error))?;
         let mut properties = BasicProperties::default().with_delivery_mode(2).with_message_id(order.id.as_str().into());
         let send = self.destination.send(&mut properties).on_ok(confirmed);
-        match send.run_async(|| self.deliver(&body, properties)).await {
-            Ok(Confirmation::Ack(None) | Confirmation::NotRequested) => Ok(()),
+        match timeout(PATIENCE, send.run_async(|| self.deliver(&body, properties))).await {
+            Ok(Ok(Confirmation::Ack(None) | Confirmation::NotRequested)) => Ok(()),
             // The queue refuses what is over its limit.
-            Ok(Confirmation::Nack(_)) => Err(PublishError::Full),
-            Ok(Confirmation::Ack(Some(returned))) => Err(failed(&returned.reply_text)),
-            Err(error) => Err(failed(&error)),
+            Ok(Ok(Confirmation::Nack(_))) => Err(PublishError::Full),
+            Ok(Ok(Confirmation::Ack(Some(returned)))) => Err(failed(&returned.reply_text)),
+            Ok(Err(error)) => Err(failed(&error)),
+            Err(_) => Err(failed(&format_args!("the broker has not confirmed it within {PATIENCE:?}"))),
         }
     }
 

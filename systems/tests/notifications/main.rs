@@ -3,7 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::process::Command;
+use std::{collections::HashSet, process::Command};
 
 use ctxhop_brokers::{free_port, kafka::Kafka, mosquitto::Mosquitto, nats::Nats, rabbitmq::RabbitMq, redis::Redis};
 use ctxhop_systems::Collector;
@@ -14,12 +14,14 @@ fn notifications(args: &[&str]) -> Command {
     program(env!("CARGO_BIN_EXE_notifications"), args)
 }
 
-/// What the sample is, whatever carries it: 200 lines of which 3 are invalid, and 8 addresses that cannot be delivered to.
+/// What the sample is, whatever carries it: 200 lines of which 3 are invalid, and 8 addresses that cannot be delivered to. A broker
+/// may deliver more than once, and then it is more.
 fn check_table(run: &Run) {
     let row =
         |name| run.stdout.lines().rev().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{run:#?}"));
     let cells: Vec<_> = row("total").split_whitespace().collect();
-    assert_eq!(cells[..3], ["189", "8", "4.1%"], "{run:#?}");
+    let [delivered, failed] = [0, 1].map(|column: usize| cells[column].parse::<u32>().unwrap());
+    assert!(delivered >= 189 && failed >= 8, "{run:#?}");
 }
 
 /// All parts in one process, on this broker, whose system this is.
@@ -29,14 +31,17 @@ fn in_one_process(url: &str, system: &str) {
     check_table(&run);
     let unsettled = run.stdout.lines().find(|line| line.contains("─ ack ") && line.contains(" ERROR"));
     assert_eq!(unsettled, None, "{run:#?}");
-    for line in [
-        "1 trace".to_owned(),
-        "[batch] → [worker] → [notify]".to_owned(),
-        format!("batch ⇢ worker: {system} notifications ×205, 16 failed (8 %)"),
-        "worker → notify: HTTP POST /notify ×205, 16 failed (8 %)".to_owned(),
-        format!("worker ⇢ worker: {system} parked ×8"),
-    ] {
+    for line in ["1 trace".to_owned(), "[batch] → [worker] → [notify]".to_owned()] {
         assert!(run.stdout.lines().any(|it| it == line), "no {line:?} in {}", run.stdout);
+    }
+    for (call, least) in [
+        (format!("batch ⇢ worker: {system} notifications ×"), 205),
+        ("worker → notify: HTTP POST /notify ×".to_owned(), 205),
+        (format!("worker ⇢ worker: {system} parked ×"), 8),
+    ] {
+        let count =
+            run.stdout.lines().find_map(|line| line.strip_prefix(&call)?.split(',').next()?.parse::<u32>().ok());
+        assert!(count.is_some_and(|count| count >= least), "no {call:?} {least} in {}", run.stdout);
     }
 }
 
@@ -50,18 +55,24 @@ fn in_three_processes(url: &str) {
         command
     };
     let server = Running::start(service("notify"), 1);
-    let worker = Running::start(service("worker"), 1);
+    let receipts = std::env::temp_dir().join(format!("ctxhop-receipts-{}.jsonl", free_port()));
+    let mut worker = service("worker");
+    worker.arg("--out").arg(&receipts);
+    let worker = Running::start(worker, 1);
     let batch = Run::of(&mut service("batch"));
     assert!(batch.succeeded(), "{batch:#?}");
     assert_eq!(batch.stdout, "sent               197\ninvalid lines        3\n");
 
     // The settlement is the last span of each.
     let settled = |span: &&_| span_name(span).starts_with("ack ") || span_name(span) == "reject notifications";
-    collector.wait_until(LIMIT, |spans| spans.of("worker").filter(settled).count() == 197 + 8);
+    collector.wait_until(LIMIT, |spans| spans.of("worker").filter(settled).count() >= 197 + 8);
     let worker = worker.stop();
     assert!(worker.succeeded(), "{worker:#?}");
     check_table(&worker);
     assert!(server.stop().succeeded());
+    let outcomes = std::fs::read_to_string(&receipts).unwrap();
+    std::fs::remove_file(&receipts).unwrap();
+    assert_eq!(outcomes.lines().collect::<HashSet<_>>().len(), 197, "each has an outcome, and only one: {outcomes}");
 
     let tree = collector.spans().tree();
     assert_eq!(tree.assert_single_trace().name(), "batch");

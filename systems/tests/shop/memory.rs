@@ -1,9 +1,11 @@
 //! With a queue in memory: all services in one process, or all but the stock.
 
 use std::{
+    collections::HashSet,
     io::{Read, Write},
     net::TcpStream,
     process::{Command, Stdio},
+    thread,
 };
 
 use ctxhop_systems::Collector;
@@ -74,6 +76,7 @@ fn orders_that_the_queue_has_no_room_for_are_refused() {
     let run = Run::of(&mut shop(&all_but_the_stock));
     assert_eq!(run.code, Some(0), "{run:#?}");
     assert_eq!(run.accepted().len(), 3, "{run:#?}");
+    assert!(run.stderr.starts_with("shop: warning: no stock can take the orders"), "{run:#?}");
     for (_, status, trace, body) in run.answers().into_iter().filter(|(_, status, ..)| *status != 202) {
         assert_eq!((status, body), (503, r#"{"error":"the stock has too many orders to handle"}"#));
         assert_eq!(trace.len(), 32, "{run:#?}");
@@ -84,7 +87,12 @@ fn orders_that_the_queue_has_no_room_for_are_refused() {
 fn what_is_no_order_is_refused_with_its_trace_id() {
     let shop = Shop::new(&[]);
     let gateway = shop.start("gateway,checkout");
+    // RabbitMQ's message ids are short, and what is printed is one line.
+    let long = format!("{{\"id\":\"{}\",\"items\":[{{\"sku\":\"apple\",\"quantity\":1}}]}}", "x".repeat(256));
+    let lines = r#"{"id":"a\nb is handled","items":[{"sku":"apple","quantity":1}]}"#;
     for (path, body, status) in [
+        ("/api/checkout", long.as_str(), "422 Unprocessable Entity"),
+        ("/api/checkout", lines, "422 Unprocessable Entity"),
         ("/api/checkout", "{\"id\":", "400 Bad Request"),
         ("/api/checkout", "{\"id\":7}", "422 Unprocessable Entity"),
         ("/api/checkout", "{\"id\":\"empty\",\"items\":[]}", "422 Unprocessable Entity"),
@@ -115,7 +123,9 @@ fn what_cannot_start_says_why_in_one_line() {
     let nobody = format!("amqp://guest:secret@127.0.0.1:{}", ctxhop_brokers::free_port());
     for (args, reason) in [
         (&["--broker", &nobody][..], "no broker at 127.0.0.1:"),
-        (&["--broker", "pigeon://roof"], "the broker has to be amqp://…, and not \"pigeon://roof\""),
+        (&["--broker", "pigeon://roof"], "the broker has to be amqp://…, and not pigeon://…"),
+        (&["--broker", "amqps://guest:secret@h"], "the broker has to be amqp://…, and not amqps://…"),
+        (&["--broker", "guest:secret@h"], "the broker has to be amqp://…"),
         (&["--broker", "amqp://guest:secret@:x"], "the broker's address is wrong"),
         (&["--service", "stock"], "a stock in another process than the checkout needs a --broker"),
         (&["--gateway", &taken], "the gateway cannot listen on 127.0.0.1:"),
@@ -156,19 +166,68 @@ fn the_page_shows_all_services() {
     let file = std::env::temp_dir().join(format!("ctxhop-shop-{}.html", std::process::id()));
     let run = Run::of(&mut shop(&["--html", file.to_str().unwrap()]));
     let page = std::fs::read_to_string(&file).unwrap();
+    let again = Run::of(&mut shop(&["--html", file.to_str().unwrap()]));
+    assert_eq!((again.code, again.stdout.as_str()), (Some(2), ""), "nothing is overwritten: {again:#?}");
     std::fs::remove_file(&file).unwrap();
     assert!(run.succeeded(), "{run:#?}");
-    assert!(
-        run.stdout.ends_with(&format!("\nopen {} in a browser to look at the traces\n", file.display())),
-        "{run:#?}"
-    );
+    assert!(run.stdout.ends_with(&format!("\nopen {} in a browser\n", file.display())), "{run:#?}");
     for service in ["shopper", "gateway", "checkout", "stock"] {
-        assert!(page.contains(service), "{service}");
+        // Its row in the table of services.
+        assert!(page.contains(&format!("<summary><bdi>{service}</bdi></summary>")), "{service}");
     }
 
     let nowhere = Run::of(&mut shop(&["--html", "/no/such/folder/page.html"]));
     assert_eq!((nowhere.code, nowhere.stdout.as_str()), (Some(2), ""), "{nowhere:#?}");
     assert!(nowhere.stderr.starts_with("shop: cannot create /no/such/folder/page.html: "), "{nowhere:#?}");
+}
+
+#[test]
+fn an_order_that_was_accepted_is_handled_when_the_shop_is_told_to_stop() {
+    let shop = Shop::new(&["--queue-limit", "10000"]);
+    let running = shop.start("gateway,checkout,stock");
+    let mut shopper = shop.command("shopper", &["--orders", "2000"]);
+    let shopping = thread::spawn(move || Run::of(&mut shopper));
+    let mut handled: HashSet<_> = (0..50).map(|_| running.line()).collect();
+    let stopped = running.stop();
+    assert_eq!((stopped.code, stopped.stderr.as_str()), (Some(0), ""), "{stopped:#?}");
+    handled.extend(stopped.stdout.lines().map(str::to_owned));
+
+    let run = shopping.join().unwrap();
+    let accepted =
+        run.stdout.lines().filter_map(|line| line.split_once(' ')).filter(|(_, rest)| rest.trim().starts_with("202 "));
+    let mut accepted: HashSet<_> = accepted.map(|(order, _)| format!("{order} is handled")).collect();
+    assert!((50..1750).contains(&accepted.len()), "it was told half-way: {run:#?}");
+    accepted.retain(|line| !handled.contains(line));
+    assert!(accepted.is_empty(), "{accepted:?}");
+}
+
+#[test]
+fn half_a_request_does_not_keep_the_shop_from_its_end() {
+    let shop = Shop::new(&[]);
+    let running = shop.start("gateway,checkout,stock");
+    let mut connection = TcpStream::connect(shop.gateway()).unwrap();
+    let head = "Host: shop\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 100";
+    write!(connection, "POST /api/checkout HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+    // The gateway has the head when it asks for the rest.
+    connection.read_exact(&mut [0; 12]).unwrap();
+    let stopped = running.stop();
+    assert_eq!(stopped.code, Some(0), "{stopped:#?}");
+    assert_eq!(stopped.stderr, "shop: the gateway has left requests that were not done within 15s\n");
+}
+
+#[test]
+fn the_collector_takes_large_batches() {
+    let collector = Collector::listen(([127, 0, 0, 1], 0).into()).unwrap();
+    let mut connection = TcpStream::connect(collector.endpoint().strip_prefix("http://").unwrap()).unwrap();
+    // A field that nobody knows, with a length of 3 MiB.
+    let body = [&[0x7a, 0x80, 0x80, 0xc0, 0x01][..], &vec![0; 3 << 20]].concat();
+    let length = body.len();
+    write!(connection, "POST /v1/traces HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n")
+        .unwrap();
+    connection.write_all(&body).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
 /// By `script`, of util-linux, which gives it a terminal.

@@ -58,9 +58,11 @@ impl Running {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = lines(child.stdout.take().unwrap());
         let stderr = lines(child.stderr.take().unwrap());
-        for _ in 0..services {
+        let mut ready = 0;
+        while ready < services {
             let said = stderr.recv_timeout(LIMIT).expect("it says that it is ready");
-            assert!(said.ends_with(" is ready"), "{said}");
+            ready += usize::from(said.ends_with(" is ready"));
+            assert!(said.ends_with(" is ready") || said.contains(": warning: "), "{said}");
         }
         Self { child, stdout, stderr }
     }
