@@ -90,7 +90,8 @@ impl Destination {
     /// # Errors
     ///
     /// The stream's first error, with the tally, once all messages in hand are settled. Where the stream goes on after an
-    /// error, filter the errors out and use `process_each`. The errors of this crate's clients are made of a [`StreamError`] by
+    /// error, filter the errors out and use `process_each`; pause in the filter if the client does not pause itself, or the loop asks a
+    /// broken server without end. The errors of this crate's clients are made of a [`StreamError`] by
     /// `?`.
     ///
     /// # Cancel safety
