@@ -83,3 +83,37 @@ impl Consumer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, future::ready, sync::Mutex, time::Duration};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_in_the_queue_is_handled_after_the_shutdown_too() {
+        const ORDERS: u16 = 100;
+        let provider = SdkTracerProvider::builder().build();
+        let mut queue = Queue::new(ORDERS);
+        let (publisher, consumer) = (queue.publisher(&provider), queue.consumer(&provider));
+        for number in 0..ORDERS {
+            publisher.publish(&Order { id: number.to_string(), items: Vec::new() }).unwrap();
+        }
+        let (tried, handled) = (Mutex::new(HashSet::new()), Mutex::new(HashSet::new()));
+        let handle = async |order: serde_json::Result<Order>| {
+            tokio::task::yield_now().await;
+            let id = order.unwrap().id;
+            // The first attempt fails, and so each order goes back to the queue once.
+            let again = tried.lock().unwrap().insert(id.clone());
+            if again {
+                return Err("once more".to_owned());
+            }
+            handled.lock().unwrap().insert(id);
+            Ok(())
+        };
+        let policy = Policy::within(Duration::from_secs(10)).at_once(4).attempts(2);
+        consumer.process_each(handle, policy, ready(())).await;
+        assert_eq!(handled.into_inner().unwrap().len(), usize::from(ORDERS));
+        publisher.publish(&Order { id: "late".to_owned(), items: Vec::new() }).expect_err("it is closed");
+    }
+}

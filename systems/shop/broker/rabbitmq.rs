@@ -134,7 +134,11 @@ pub(super) async fn consumer(settings: &Settings, provider: &SdkTracerProvider) 
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await
     };
-    let consumer = consume.await.map_err(|error: lapin::Error| format!("cannot consume {queue}: {error}"))?;
+    let failed = |reason: &dyn fmt::Display| format!("cannot consume {queue}: {reason}");
+    let consumer = match timeout(PATIENCE, consume).await {
+        Ok(consumer) => consumer.map_err(|error: lapin::Error| failed(&error))?,
+        Err(_) => return Err(failed(&format_args!("no answer within {PATIENCE:?}"))),
+    };
     Ok(Consumer { consumer, destination: settings.destination(queue, provider), _connection })
 }
 

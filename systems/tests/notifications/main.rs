@@ -3,7 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{collections::HashSet, process::Command};
+use std::{
+    collections::HashSet,
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+};
 
 use ctxhop_brokers::{free_port, kafka::Kafka, mosquitto::Mosquitto, nats::Nats, rabbitmq::RabbitMq, redis::Redis};
 use ctxhop_systems::Collector;
@@ -129,4 +134,18 @@ fn a_broker_that_cannot_be_reached_is_one_line_and_exit_code_2() {
         assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
         assert!(run.stderr.starts_with("notifications: no broker at 127.0.0.1:"), "{run:#?}");
     }
+}
+
+#[test]
+fn half_a_request_does_not_keep_the_server_from_its_end() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let server = Running::start(notifications(&["--service", "notify", "--notify", &address]), 1);
+    let mut connection = TcpStream::connect(&address).unwrap();
+    let head = "POST /notify HTTP/1.1\r\nHost: notify\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n";
+    connection.write_all(head.as_bytes()).unwrap();
+    // The server has the head when it asks for the rest.
+    connection.read_exact(&mut [0; 12]).unwrap();
+    let stopped = server.stop();
+    assert_eq!(stopped.code, Some(0), "{stopped:#?}");
+    assert_eq!(stopped.stderr, "notifications: notify: 1 connections are not done within 5s\n");
 }
