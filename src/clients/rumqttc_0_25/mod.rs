@@ -1,5 +1,39 @@
 #![doc = include_str!("../rumqttc_0_25.md")]
 
+/// What a [`Client`](delivery::Client) does with its event loop: the same for both versions, whose types have the same names.
+macro_rules! by_its_event_loop {
+    () => {
+        type EventLoop = EventLoop;
+        type Event = Event;
+        type Error = ConnectionError;
+
+        fn acknowledges_by_hand(eventloop: &EventLoop) -> bool {
+            eventloop.state.manual_acks
+        }
+
+        async fn poll(eventloop: &mut EventLoop) -> Result<Event, ConnectionError> {
+            eventloop.poll().await
+        }
+
+        fn events(eventloop: &mut EventLoop) -> &mut VecDeque<Event> {
+            &mut eventloop.state.events
+        }
+
+        fn drop_acknowledgements(eventloop: &mut EventLoop) {
+            // It drops each `PubAck`, and keeps each `PubRec`.
+            eventloop.clean();
+            eventloop.pending.retain(|request| !matches!(request, Request::PubRec(_)));
+        }
+
+        fn message(event: Event) -> Result<Self::Message, Event> {
+            match event {
+                Event::Incoming(Incoming::Publish(publish)) => Ok(publish.into()),
+                other => Err(other),
+            }
+        }
+    };
+}
+
 mod delivery;
 mod opened;
 
@@ -104,35 +138,9 @@ fn describe(qos: u8, retained: bool, duplicate: bool, size: usize) -> impl Itera
 impl Sealed for AsyncClient {}
 
 impl Client for AsyncClient {
-    type EventLoop = EventLoop;
-    type Event = Event;
-    type Error = ConnectionError;
     type Message = Publish;
 
-    fn acknowledges_by_hand(eventloop: &EventLoop) -> bool {
-        eventloop.state.manual_acks
-    }
-
-    async fn poll(eventloop: &mut EventLoop) -> Result<Event, ConnectionError> {
-        eventloop.poll().await
-    }
-
-    fn events(eventloop: &mut EventLoop) -> &mut VecDeque<Event> {
-        &mut eventloop.state.events
-    }
-
-    fn drop_acknowledgements(eventloop: &mut EventLoop) {
-        // It drops each `PubAck`, and keeps each `PubRec`.
-        eventloop.clean();
-        eventloop.pending.retain(|request| !matches!(request, Request::PubRec(_)));
-    }
-
-    fn message(event: Event) -> Result<Publish, Event> {
-        match event {
-            Event::Incoming(Incoming::Publish(publish)) => Ok(publish),
-            other => Err(other),
-        }
-    }
+    by_its_event_loop!();
 
     fn facts(message: &Publish) -> Facts<'_> {
         Facts {

@@ -91,35 +91,9 @@ impl Carrier for Opened {
 impl Sealed for AsyncClient {}
 
 impl Client for AsyncClient {
-    type EventLoop = EventLoop;
-    type Event = Event;
-    type Error = ConnectionError;
     type Message = Opened;
 
-    fn acknowledges_by_hand(eventloop: &EventLoop) -> bool {
-        eventloop.state.manual_acks
-    }
-
-    async fn poll(eventloop: &mut EventLoop) -> Result<Event, ConnectionError> {
-        eventloop.poll().await
-    }
-
-    fn events(eventloop: &mut EventLoop) -> &mut VecDeque<Event> {
-        &mut eventloop.state.events
-    }
-
-    fn drop_acknowledgements(eventloop: &mut EventLoop) {
-        // It drops each `PubAck`, and keeps each `PubRec`.
-        eventloop.clean();
-        eventloop.pending.retain(|request| !matches!(request, Request::PubRec(_)));
-    }
-
-    fn message(event: Event) -> Result<Opened, Event> {
-        match event {
-            Event::Incoming(Incoming::Publish(publish)) => Ok(publish.into()),
-            other => Err(other),
-        }
-    }
+    by_its_event_loop!();
 
     fn facts(message: &Opened) -> Facts<'_> {
         let Publish { topic, retain, dup, qos, .. } = &message.publish;
