@@ -5,8 +5,8 @@ use ctxhop::{
     propagation::TraceContextPropagator,
     testing::{TraceRecorder, TraceTree},
 };
-use opentelemetry::propagation::TextMapCompositePropagator;
-use opentelemetry_sdk::propagation::BaggagePropagator;
+use opentelemetry::{Value, propagation::TextMapCompositePropagator};
+use opentelemetry_sdk::{propagation::BaggagePropagator, trace::SpanData};
 
 /// A recorder of its own.
 #[derive(Default)]
@@ -26,6 +26,26 @@ impl Rig {
         Destination::new(system, name).with_tracer_provider(self.recorder.provider()).with_propagator(propagator())
     }
 
+    /// The spans of this name, in the order of their starts.
+    pub fn spans(&self, name: &str) -> Vec<SpanData> {
+        let mut spans: Vec<_> = self.recorder.spans().into_iter().filter(|span| span.name == name).collect();
+        spans.sort_by_key(|span| span.start_time);
+        spans
+    }
+
+    /// No span has an attribute twice.
+    ///
+    /// # Panics
+    ///
+    /// If one has.
+    pub fn assert_no_attribute_twice(&self) {
+        for span in self.recorder.spans() {
+            let mut keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+            keys.sort();
+            assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "an attribute is there twice: {keys:?}");
+        }
+    }
+
     /// What is recorded, as a drawing without durations.
     pub fn drawing(&self) -> String {
         self.tree().display().durations(false).to_string()
@@ -35,6 +55,11 @@ impl Rig {
     pub fn tree(&self) -> TraceTree {
         self.recorder.tree()
     }
+}
+
+/// The value of a span's attribute, if it has it.
+pub fn attribute(span: &SpanData, key: &str) -> Option<Value> {
+    span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| attribute.value.clone())
 }
 
 /// Trace context and baggage.

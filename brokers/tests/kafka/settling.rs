@@ -9,10 +9,12 @@ use ctxhop::{
     clients::rdkafka_0_39::{delivered, records},
     messaging::{Policy, Tally},
 };
-use ctxhop_brokers::{kafka::Kafka, rig::Rig};
+use ctxhop_brokers::{
+    kafka::Kafka,
+    rig::{Rig, attribute},
+};
 use futures::{StreamExt, future::pending};
 use opentelemetry::{Value, trace::Status};
-use opentelemetry_sdk::trace::SpanData;
 use rdkafka::{
     Message, Offset,
     consumer::{CommitMode, Consumer, StreamConsumer},
@@ -51,14 +53,6 @@ fn committed(consumer: &StreamConsumer) -> Option<Offset> {
     offsets.find_partition("orders", 0).map(|partition| partition.offset())
 }
 
-fn spans(rig: &Rig, name: &str) -> Vec<SpanData> {
-    rig.recorder.spans().into_iter().filter(|span| span.name == name).collect()
-}
-
-fn attribute(span: &SpanData, key: &str) -> Option<Value> {
-    span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| attribute.value.clone())
-}
-
 #[tokio::test]
 async fn a_record_is_sent_processed_and_settled_in_one_trace() {
     let (rig, kafka) = (Rig::new(), Kafka::new());
@@ -77,10 +71,10 @@ async fn a_record_is_sent_processed_and_settled_in_one_trace() {
          ├─ ack orders [client] ~> send orders\n\
          └─ process orders [consumer] ~> send orders"
     );
-    let sent = &spans(&rig, "send orders")[0];
+    let sent = &rig.spans("send orders")[0];
     assert_eq!(attribute(sent, "messaging.destination.partition.id"), Some(Value::from("0")));
     assert_eq!(attribute(sent, "messaging.kafka.offset"), Some(Value::from(0)));
-    let process = &spans(&rig, "process orders")[0];
+    let process = &rig.spans("process orders")[0];
     for (key, value) in [
         ("messaging.destination.partition.id", Value::from("0")),
         ("messaging.kafka.offset", Value::from(0)),
@@ -120,7 +114,7 @@ async fn a_panic_is_retried_and_a_cancelled_loop_stores_nothing() {
     let consumer = kafka.consumer("orders");
     let begun = Notify::new();
     let stuck = handle(&rig, &consumer, 2, async |_| {
-        if spans(&rig, "process orders").is_empty() {
+        if rig.spans("process orders").is_empty() {
             panic!("no apples");
         }
         begun.notify_one();
@@ -131,7 +125,7 @@ async fn a_panic_is_retried_and_a_cancelled_loop_stores_nothing() {
         () = begun.notified() => {}
     }
     assert_eq!(committed(&consumer), Some(Offset::Invalid));
-    let statuses: Vec<_> = spans(&rig, "process orders").into_iter().map(|span| span.status).collect();
+    let statuses: Vec<_> = rig.spans("process orders").into_iter().map(|span| span.status).collect();
     assert_eq!(statuses, [Status::error("panicked"), Status::error("cancelled")]);
     rig.tree().assert_single_trace();
 }

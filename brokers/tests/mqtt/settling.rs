@@ -6,7 +6,10 @@ use std::{
 };
 
 use ctxhop::messaging::{Delivered, Tally};
-use ctxhop_brokers::{mosquitto::Mosquitto, rig::Rig};
+use ctxhop_brokers::{
+    mosquitto::Mosquitto,
+    rig::{Rig, attribute},
+};
 use futures::{StreamExt, future::pending};
 use opentelemetry::{Value, trace::Status};
 use rumqttc::v5::{
@@ -15,7 +18,7 @@ use rumqttc::v5::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-use crate::{LIMIT, attribute, policy, session::Session, spans};
+use crate::{LIMIT, policy, session::Session};
 
 struct Orders {
     rig: Rig,
@@ -91,7 +94,7 @@ async fn a_message_is_sent_processed_and_settled_in_one_trace() {
              ├─ ack orders [client] ~> send orders\n\
              └─ process orders [consumer] ~> send orders"
         );
-        let process = &spans(&orders.rig, "process orders")[0];
+        let process = &orders.rig.spans("process orders")[0];
         for (key, value) in [
             ("messaging.destination.name", Some(Value::from("orders"))),
             ("messaging.message.body.size", Some(Value::from(10))),
@@ -120,7 +123,7 @@ async fn a_message_is_processed_again_and_then_given_up() {
     let tally = orders.handle(3, 3, async |_| Err(failed())).await;
     assert_eq!((tally.retried, tally.rejected), (2, 1));
     assert_eq!(orders.unsettled().await, 0);
-    let processed = spans(&orders.rig, "process orders");
+    let processed = orders.rig.spans("process orders");
     let counts = processed.iter().map(|span| attribute(span, "ctxhop.delivery_count"));
     assert_eq!(counts.collect::<Vec<_>>(), [1, 2, 3].map(|count| Some(Value::from(count))));
     // The second attempt links to the first, the third to the second.
@@ -143,7 +146,7 @@ async fn a_handler_that_panics_has_its_message_again() {
     let tally = orders.handle(2, 3, handler).await;
     assert_eq!((tally.panicked, tally.retried, tally.acked), (1, 1, 1));
     orders.session.released().await;
-    assert_eq!(spans(&orders.rig, "process orders")[0].status, Status::error("panicked"));
+    assert_eq!(orders.rig.spans("process orders")[0].status, Status::error("panicked"));
     assert_eq!(orders.unsettled().await, 0);
     orders.rig.tree().assert_single_trace();
 }
@@ -165,11 +168,11 @@ async fn a_cancelled_loop_leaves_its_message_to_be_delivered_again() {
         _ = stuck => unreachable!("the handler never ends"),
         () = begun.notified() => {}
     }
-    assert_eq!(spans(&orders.rig, "process orders")[0].status, Status::error("cancelled"));
+    assert_eq!(orders.rig.spans("process orders")[0].status, Status::error("cancelled"));
     orders.session.reconnect().await;
     assert_eq!(orders.handle(1, 2, async |_| Ok(())).await.acked, 1);
     assert_eq!(orders.unsettled().await, 0);
-    let again = &spans(&orders.rig, "process orders")[1];
+    let again = &orders.rig.spans("process orders")[1];
     assert_eq!(attribute(again, "ctxhop.mqtt.duplicate"), Some(Value::from(true)));
     orders.rig.tree().assert_single_trace();
 }
@@ -191,7 +194,7 @@ async fn a_connection_that_is_lost_in_between_fails_the_settlement_and_the_messa
     let tally = timeout(LIMIT, each).await.expect("a loop that ends");
     assert_eq!((tally.unsettled, tally.acked), (1, 1));
     assert_eq!(
-        spans(&orders.rig, "ack orders")[0].status,
+        orders.rig.spans("ack orders")[0].status,
         Status::error("the connection that the message came by was lost")
     );
     assert_eq!(orders.unsettled().await, 0);
@@ -225,7 +228,7 @@ async fn nothing_settles_when_the_event_loop_is_gone() {
         policy(),
     );
     assert_eq!(timeout(LIMIT, each).await.expect("no loop hangs").unsettled, 1);
-    let said = &spans(&orders.rig, "ack orders")[0].status;
+    let said = &orders.rig.spans("ack orders")[0].status;
     assert_eq!(*said, Status::error("the event loop was dropped"));
 }
 

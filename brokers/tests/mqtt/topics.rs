@@ -8,7 +8,10 @@ use ctxhop::{
     clients::rumqttc_0_25::deliveries,
     messaging::{Destination, Relation},
 };
-use ctxhop_brokers::{mosquitto::Mosquitto, rig::Rig};
+use ctxhop_brokers::{
+    mosquitto::Mosquitto,
+    rig::{Rig, attribute},
+};
 use futures::StreamExt;
 use opentelemetry::{Context, KeyValue, Value, baggage::BaggageExt};
 use rumqttc::v5::{
@@ -20,7 +23,7 @@ use rumqttc::v5::{
 };
 use tokio::time::timeout;
 
-use crate::{LIMIT, attribute, policy, session::Session, spans};
+use crate::{LIMIT, policy, session::Session};
 
 async fn next(session: &mut Session) -> Publish {
     timeout(LIMIT, session.deliveries.next()).await.expect("a message in time").expect("a message").message().clone()
@@ -64,7 +67,7 @@ async fn a_context_travels_among_other_user_properties_which_stay_in_place() {
     assert_eq!(rig.drawing(), "send orders [producer]\n└─ process orders [consumer] ~> send orders");
     let conversation = Some(Value::from("order-17"));
     for name in ["send orders", "process orders"] {
-        assert_eq!(attribute(&spans(&rig, name)[0], "messaging.message.conversation_id"), conversation, "{name}");
+        assert_eq!(attribute(&rig.spans(name)[0], "messaging.message.conversation_id"), conversation, "{name}");
     }
 }
 
@@ -90,7 +93,7 @@ async fn the_topic_is_the_destination_and_the_filter_its_template() {
         session.send(&rig, topic, QoS::AtLeastOnce, false).await;
         handle(&mut session, &rig.destination("mqtt", filter)).await;
         for name in ["process", "ack"] {
-            let span = &spans(&rig, &format!("{name} {filter}"))[0];
+            let span = &rig.spans(&format!("{name} {filter}"))[0];
             assert_eq!(attribute(span, "messaging.destination.name"), Some(Value::from(topic)));
             assert_eq!(attribute(span, "messaging.destination.template"), Some(Value::from(filter)));
         }
@@ -112,7 +115,7 @@ async fn a_topic_that_is_no_text_or_not_there_is_processed() {
     let sensors = rig.destination("mqtt", "sensors/+");
     let each = sensors.process_each(messages.take(2), async |_| Ok::<_, io::Error>(()), policy());
     assert_eq!(timeout(LIMIT, each).await.unwrap().acked, 2);
-    let processed = spans(&rig, "process sensors/+");
+    let processed = rig.spans("process sensors/+");
     let names = processed.iter().map(|span| attribute(span, "messaging.destination.name"));
     assert_eq!(names.collect::<Vec<_>>(), ["sensors/+", "sensors/\u{fffd}"].map(|name| Some(Value::from(name))));
 }
@@ -130,7 +133,7 @@ async fn a_retained_message_is_linked_and_not_continued() {
                   process orders [consumer] ~> send orders\n\
                   send orders [producer]";
     assert_eq!(rig.drawing(), linked);
-    assert_eq!(attribute(&spans(&rig, "process orders")[0], "ctxhop.mqtt.retained"), Some(Value::from(true)));
+    assert_eq!(attribute(&rig.spans("process orders")[0], "ctxhop.mqtt.retained"), Some(Value::from(true)));
 
     // To a subscriber that is there the same message is a new one.
     session.send(&rig, "orders", QoS::AtLeastOnce, true).await;

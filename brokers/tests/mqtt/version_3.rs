@@ -13,7 +13,7 @@ use ctxhop::{
 };
 use ctxhop_brokers::{
     mosquitto::Mosquitto,
-    rig::{Rig, propagator},
+    rig::{Rig, attribute, propagator},
 };
 use futures::StreamExt;
 use opentelemetry::{Context, KeyValue, Value, baggage::BaggageExt, trace::Status};
@@ -24,7 +24,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{LIMIT, attribute, policy, session::Session, spans};
+use crate::{LIMIT, policy, session::Session};
 
 /// More than 256 MB, and the most that a packet takes is 268,435,455 bytes.
 const LARGEST: usize = 268_000_000;
@@ -124,7 +124,7 @@ async fn a_message_is_sent_processed_and_settled_in_one_trace() {
          ├─ ack orders [client] ~> send orders\n\
          └─ process orders [consumer] ~> send orders"
     );
-    let process = &spans(&rig, "process orders")[0];
+    let process = &rig.spans("process orders")[0];
     for (key, value) in [("messaging.message.body.size", 10), ("ctxhop.mqtt.qos", 1)] {
         assert_eq!(attribute(process, key), Some(Value::from(value)), "{key}");
     }
@@ -248,7 +248,7 @@ async fn a_hostile_frame_is_rejected_by_choice() {
     let tally = billing.handle(&rig, 6, policy().attempts(1), handler).await;
     assert_eq!((tally.rejected, tally.acked), (5, 1));
     assert!(billing.all_is_settled().await);
-    let processed = spans(&rig, "process orders");
+    let processed = rig.spans("process orders");
     let flaws = [Flaw::Truncated, Flaw::Truncated, Flaw::Version(2), Flaw::Truncated, Flaw::Malformed];
     for (span, flaw) in processed.iter().zip(flaws) {
         assert_eq!(attribute(span, "ctxhop.envelope_flaw"), Some(Value::from(flaw.to_string())));

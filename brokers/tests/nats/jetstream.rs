@@ -11,10 +11,12 @@ use async_nats::{
     },
 };
 use ctxhop::messaging::{Policy, Tally};
-use ctxhop_brokers::{nats::Nats, rig::Rig};
+use ctxhop_brokers::{
+    nats::Nats,
+    rig::{Rig, attribute},
+};
 use futures::{StreamExt, future::pending};
 use opentelemetry::{Value, trace::Status};
-use opentelemetry_sdk::trace::SpanData;
 use tokio::time::timeout;
 
 use crate::{LIMIT, publish_raw};
@@ -62,22 +64,12 @@ impl Stream {
         timeout(LIMIT, each).await.expect("a loop that ends").unwrap()
     }
 
-    fn spans(&self, name: &str) -> Vec<SpanData> {
-        let mut spans: Vec<_> = self.rig.recorder.spans().into_iter().filter(|span| span.name == name).collect();
-        spans.sort_by_key(|span| span.start_time);
-        spans
-    }
-
     /// How many messages the consumer has still to settle.
     async fn unsettled(&self) -> u64 {
         let mut consumer = self.consumer(LIMIT).await;
         let info = consumer.info().await.unwrap();
         info.num_pending + info.num_ack_pending as u64
     }
-}
-
-fn attribute(span: &SpanData, key: &str) -> Option<Value> {
-    span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| attribute.value.clone())
 }
 
 #[tokio::test]
@@ -97,7 +89,7 @@ async fn a_message_is_sent_processed_and_settled_in_one_trace() {
          ├─ ack orders [client] ~> send orders\n\
          └─ process orders [consumer] ~> send orders"
     );
-    let process = &stream.spans("process orders")[0];
+    let process = &stream.rig.spans("process orders")[0];
     for (key, value) in [
         ("messaging.message.id", Value::from("17")),
         ("messaging.message.body.size", Value::from(10)),
@@ -115,7 +107,7 @@ async fn a_message_is_delivered_again_and_then_given_up() {
     assert_eq!((tally.retried, tally.rejected), (2, 1));
     assert_eq!(stream.unsettled().await, 0);
     let count = |span| attribute(span, "ctxhop.delivery_count");
-    let counts: Vec<_> = stream.spans("process orders").iter().map(count).collect();
+    let counts: Vec<_> = stream.rig.spans("process orders").iter().map(count).collect();
     assert_eq!(counts, [1, 2, 3].map(|count| Some(Value::from(count))));
     stream.rig.tree().assert_single_trace();
 }
@@ -152,7 +144,7 @@ async fn a_cancelled_loop_leaves_its_message_to_be_delivered_again() {
         _ = stuck => unreachable!("the handler never ends"),
         () = begun.notified() => {}
     }
-    assert_eq!(stream.spans("process orders")[0].status, Status::error("cancelled"));
+    assert_eq!(stream.rig.spans("process orders")[0].status, Status::error("cancelled"));
     assert_eq!(stream.handle(1, 3, async |_| Ok(())).await.acked, 1);
     stream.rig.tree().assert_single_trace();
 }
@@ -206,7 +198,7 @@ async fn the_subject_is_the_destination_and_the_wildcard_its_template() {
     let orders = stream.rig.destination("nats", "orders.*");
     let each = orders.try_process_each(messages, async |_| Ok::<_, io::Error>(()), Policy::within(LIMIT));
     assert_eq!(timeout(LIMIT, each).await.unwrap().unwrap().acked, 1);
-    let process = &stream.spans("process orders.*")[0];
+    let process = &stream.rig.spans("process orders.*")[0];
     assert_eq!(attribute(process, "messaging.destination.name"), Some(Value::from("orders.eu")));
 }
 
@@ -220,5 +212,5 @@ async fn a_settlement_that_the_server_refuses_is_a_failure() {
     };
     let tally = stream.handle(1, 3, gone).await;
     assert_eq!((tally.acked, tally.unsettled), (0, 1));
-    assert!(matches!(stream.spans("ack orders")[0].status, Status::Error { .. }));
+    assert!(matches!(stream.rig.spans("ack orders")[0].status, Status::Error { .. }));
 }

@@ -28,7 +28,7 @@ async fn baggage_loses_whole_members_and_the_message_goes() {
     let members: Vec<_> = baggage.split(',').collect();
     assert_eq!(members.len(), 5);
     assert!(members.iter().all(|member| member.len() == 200), "{members:?}");
-    let events = &shop.spans("send orders")[0].events;
+    let events = &shop.rig.spans("send orders")[0].events;
     assert!(events.iter().any(|event| event.name == "ctxhop.context_refused"), "{events:?}");
 }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use ctxhop::{carrier::Carrier, messaging::Policy};
+use ctxhop_brokers::rig::attribute;
 use futures::{StreamExt, future::pending};
 use google_cloud_pubsub::model::Message;
 use opentelemetry::{Value, trace::Status};
@@ -16,7 +17,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     LIMIT,
-    shop::{Shop, apples, attribute, no_apples},
+    shop::{Shop, apples, no_apples},
 };
 
 #[tokio::test]
@@ -34,7 +35,8 @@ async fn a_message_is_sent_processed_and_settled_in_one_trace() {
          ├─ ack orders [client] ~> send orders\n\
          └─ process orders [consumer] ~> send orders"
     );
-    let (send, process, ack) = (shop.spans("send orders"), shop.spans("process orders"), shop.spans("ack orders"));
+    let (send, process, ack) =
+        (shop.rig.spans("send orders"), shop.rig.spans("process orders"), shop.rig.spans("ack orders"));
     let id = attribute(&send[0], "messaging.message.id").expect("the id that Pub/Sub gives");
     for (key, value) in [
         ("messaging.message.id", id),
@@ -47,11 +49,7 @@ async fn a_message_is_sent_processed_and_settled_in_one_trace() {
         assert_eq!(attribute(&process[0], key), Some(value), "{key}");
     }
     assert_eq!(attribute(&ack[0], "messaging.destination.subscription.name"), Some(Value::from("billing")));
-    for span in shop.rig.recorder.spans() {
-        let mut keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
-        keys.sort();
-        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "an attribute is there twice: {keys:?}");
-    }
+    shop.rig.assert_no_attribute_twice();
 }
 
 #[tokio::test]
@@ -63,7 +61,7 @@ async fn a_message_is_delivered_again_with_its_attempt() {
     let tally = shop.handle(3, None, handler).await;
     assert_eq!((tally.retried, tally.acked), (2, 1));
     let attempt = |span| attribute(span, "messaging.gcp_pubsub.message.delivery_attempt");
-    let attempts: Vec<_> = shop.spans("process orders").iter().map(attempt).collect();
+    let attempts: Vec<_> = shop.rig.spans("process orders").iter().map(attempt).collect();
     assert_eq!(attempts, [1, 2, 3].map(|attempt| Some(Value::from(attempt))));
     shop.rig.tree().assert_single_trace();
 }
@@ -82,7 +80,7 @@ async fn a_rejected_message_is_a_dead_letter_of_the_same_trace() {
     assert_eq!(letter.ordering_key, "customer 17");
     shop.rig.destination("gcp_pubsub", "orders.dead").process(&letter).run(|| ());
     shop.rig.tree().assert_single_trace();
-    assert_eq!(shop.spans("reject orders")[0].status, Status::Unset);
+    assert_eq!(shop.rig.spans("reject orders")[0].status, Status::Unset);
 }
 
 #[tokio::test]
@@ -107,7 +105,7 @@ async fn a_dead_letter_that_cannot_be_published_leaves_the_message_unsettled() {
     let nowhere = shop.pubsub.publisher("nowhere").await;
     let tally = shop.handle(4, Some(&nowhere), async |_| Err(no_apples())).await;
     assert_eq!((tally.retried, tally.rejected, tally.unsettled), (2, 0, 2));
-    for reject in shop.spans("reject orders") {
+    for reject in shop.rig.spans("reject orders") {
         let Status::Error { description } = reject.status else { panic!("it has failed") };
         assert!(description.starts_with("the dead letter is not published: "), "{description}");
         assert!(!description.contains("paused"), "the second try asks the server again: {description}");
@@ -126,7 +124,7 @@ async fn a_handler_that_panics_has_its_message_again() {
     };
     let tally = shop.handle(2, None, handler).await;
     assert_eq!((tally.panicked, tally.retried, tally.acked), (1, 1, 1));
-    assert_eq!(shop.spans("process orders")[0].status, Status::error("panicked"));
+    assert_eq!(shop.rig.spans("process orders")[0].status, Status::error("panicked"));
     shop.rig.tree().assert_single_trace();
 }
 
@@ -143,7 +141,7 @@ async fn a_cancelled_loop_leaves_its_message_to_others() {
         _ = stuck => panic!("the handler never ends"),
         () = begun.notified() => {}
     }
-    assert_eq!(shop.spans("process orders")[0].status, Status::error("cancelled"));
+    assert_eq!(shop.rig.spans("process orders")[0].status, Status::error("cancelled"));
     assert_eq!(shop.handle(1, None, async |_| Ok(())).await.acked, 1);
     shop.rig.tree().assert_single_trace();
 }

@@ -9,8 +9,6 @@ use ctxhop::{
 use ctxhop_brokers::{pubsub::PubSub, rig::Rig};
 use futures::{Stream, StreamExt, TryStreamExt};
 use google_cloud_pubsub::{Error, client::Publisher, model::Message};
-use opentelemetry::Value;
-use opentelemetry_sdk::trace::SpanData;
 use tokio::time::timeout;
 
 use crate::LIMIT;
@@ -73,20 +71,10 @@ impl Shop {
         timeout(LIMIT, messages.shutdown_token().shutdown()).await.expect("a client that ends");
         message
     }
-
-    pub(crate) fn spans(&self, name: &str) -> Vec<SpanData> {
-        let mut spans: Vec<_> = self.rig.recorder.spans().into_iter().filter(|span| span.name == name).collect();
-        spans.sort_by_key(|span| span.start_time);
-        spans
-    }
 }
 
 pub(crate) fn apples() -> Message {
     Message::new().set_data("two apples")
-}
-
-pub(crate) fn attribute(span: &SpanData, key: &str) -> Option<Value> {
-    span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| attribute.value.clone())
 }
 
 pub(crate) fn no_apples() -> io::Error {

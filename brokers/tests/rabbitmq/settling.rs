@@ -13,7 +13,7 @@ use ctxhop::{
     clients::lapin_4::confirmed,
     messaging::{Policy, Settlement, Tally, Verdict},
 };
-use ctxhop_brokers::rig::Rig;
+use ctxhop_brokers::rig::{Rig, attribute};
 use futures::{StreamExt, future::pending};
 use lapin::{
     BasicProperties, Channel,
@@ -22,7 +22,6 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use opentelemetry::{Value, trace::Status};
-use opentelemetry_sdk::trace::SpanData;
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
@@ -62,23 +61,13 @@ async fn handle<F: Future<Output = io::Result<()>>>(
     timeout(LIMIT, each).await.expect("a loop that ends").unwrap()
 }
 
-fn spans(rig: &Rig, name: &str) -> Vec<SpanData> {
-    let mut spans: Vec<_> = rig.recorder.spans().into_iter().filter(|span| span.name == name).collect();
-    spans.sort_by_key(|span| span.start_time);
-    spans
-}
-
-fn attribute(span: &SpanData, key: &str) -> Option<Value> {
-    span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| attribute.value.clone())
-}
-
 /// The delivery counts of the attempts.
 fn counts(rig: &Rig) -> Vec<Option<i64>> {
     let count = |span| match attribute(span, "ctxhop.delivery_count")? {
         Value::I64(count) => Some(count),
         other => panic!("{other:?}"),
     };
-    spans(rig, "process orders").iter().map(count).collect()
+    rig.spans("process orders").iter().map(count).collect()
 }
 
 fn failed() -> io::Error {
@@ -101,7 +90,7 @@ async fn a_message_is_sent_processed_and_settled_in_one_trace() {
          ├─ ack orders [client] ~> send orders\n\
          └─ process orders [consumer] ~> send orders"
     );
-    let process = &spans(&rig, "process orders")[0];
+    let process = &rig.spans("process orders")[0];
     for (key, value) in [
         ("messaging.message.id", Value::from("17")),
         ("messaging.message.body.size", Value::from(10)),
@@ -122,11 +111,7 @@ async fn a_quorum_queue_counts_the_attempts() {
     let tally = handle(&rig, &broker, 3, 3, async |_| Err(failed())).await;
     assert_eq!((tally.retried, tally.rejected), (2, 1));
     assert_eq!(counts(&rig), [Some(1), Some(2), Some(3)]);
-    for span in rig.recorder.spans() {
-        let mut keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
-        keys.sort();
-        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "an attribute is there twice: {keys:?}");
-    }
+    rig.assert_no_attribute_twice();
     rig.tree().assert_single_trace();
 }
 
@@ -209,7 +194,7 @@ async fn a_handler_that_panics_has_its_message_again() {
     })
     .await;
     assert_eq!((tally.panicked, tally.retried, tally.acked), (1, 1, 1));
-    assert_eq!(spans(&rig, "process orders")[0].status, Status::error("panicked"));
+    assert_eq!(rig.spans("process orders")[0].status, Status::error("panicked"));
     rig.tree().assert_single_trace();
 }
 
@@ -226,7 +211,7 @@ async fn a_cancelled_loop_leaves_its_message_to_others() {
         _ = each => unreachable!("the handler never ends"),
         () = begun.notified() => {}
     }
-    assert_eq!(spans(&rig, "process orders")[0].status, Status::error("cancelled"));
+    assert_eq!(rig.spans("process orders")[0].status, Status::error("cancelled"));
     broker.channel.close(200, "".into()).await.unwrap();
 
     let again = Broker::new("settling.cancelled").await;
@@ -245,7 +230,7 @@ async fn a_connection_that_is_lost_in_between_fails_the_settlement() {
     let tally =
         timeout(LIMIT, orders.try_process_each(deliveries, close, Policy::within(LIMIT))).await.unwrap().unwrap();
     assert_eq!(tally.unsettled, 1);
-    let ack = &spans(&rig, "ack orders")[0];
+    let ack = &rig.spans("ack orders")[0];
     assert!(matches!(ack.status, Status::Error { .. }), "{:?}", ack.status);
 
     let again = Broker::new("settling.lost").await;
@@ -264,7 +249,7 @@ async fn a_handler_that_settles_leaves_nothing_to_settle() {
     .await;
     assert_eq!(tally.unsettled, 1);
     let said = Status::error("the delivery was settled before, or its channel is closed");
-    assert_eq!(spans(&rig, "ack orders")[0].status, said);
+    assert_eq!(rig.spans("ack orders")[0].status, said);
 }
 
 #[tokio::test]
@@ -275,7 +260,7 @@ async fn what_the_broker_does_not_take_is_a_failure() {
     for body in ["one apple", "two apples"] {
         send(&rig, &broker, body).await;
     }
-    let sent = spans(&rig, "send orders");
+    let sent = rig.spans("send orders");
     assert_eq!(sent[0].status, Status::Unset);
     assert_eq!(sent[1].status, Status::error("the broker did not take the message"));
     assert_eq!(attribute(&sent[1], "error.type"), Some(Value::from("nack")));
@@ -293,7 +278,7 @@ async fn what_the_broker_returns_is_a_failure() {
     let mut properties = BasicProperties::default();
     let send = orders.send(&mut properties).on_ok(confirmed);
     let confirmation = send.run_async(|| publish(&broker.channel, properties)).await.unwrap();
-    let sent = &spans(&rig, "send orders")[0];
+    let sent = &rig.spans("send orders")[0];
     assert_eq!(sent.status, Status::error("312 NO_ROUTE"));
     assert_eq!(attribute(sent, "error.type"), Some(Value::from("returned")));
 

@@ -10,6 +10,7 @@ use ctxhop::{
     clients::redis_1::Group,
     messaging::{Policy, Settlement},
 };
+use ctxhop_brokers::rig::attribute;
 use futures::{StreamExt, future::pending};
 use opentelemetry::{Value, trace::Status};
 use redis::{
@@ -20,7 +21,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     LIMIT,
-    shop::{Shop, attribute, no_apples},
+    shop::{Shop, no_apples},
 };
 
 #[tokio::test]
@@ -40,7 +41,8 @@ async fn an_entry_is_sent_processed_and_settled_in_one_trace() {
          ├─ ack orders [client] ~> send orders\n\
          └─ process orders [consumer] ~> send orders"
     );
-    let (send, process, ack) = (shop.spans("send orders"), shop.spans("process orders"), shop.spans("ack orders"));
+    let (send, process, ack) =
+        (shop.rig.spans("send orders"), shop.rig.spans("process orders"), shop.rig.spans("ack orders"));
     let id = attribute(&send[0], "messaging.message.id").expect("the id that Redis gives");
     for (key, value) in [
         ("messaging.message.id", id),
@@ -53,11 +55,7 @@ async fn an_entry_is_sent_processed_and_settled_in_one_trace() {
     // The names and values of `body` and `traceparent`.
     assert_eq!(attribute(&process[0], "messaging.message.envelope.size"), Some(Value::from(4 + 10 + 11 + 55)));
     assert_eq!(attribute(&ack[0], "messaging.consumer.group.name"), Some(Value::from("billing")));
-    for span in shop.rig.recorder.spans() {
-        let mut keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
-        keys.sort();
-        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "an attribute is there twice: {keys:?}");
-    }
+    shop.rig.assert_no_attribute_twice();
 }
 
 #[tokio::test]
@@ -67,7 +65,7 @@ async fn an_entry_is_delivered_again_and_then_a_dead_letter_of_the_same_trace() 
     let tally = shop.handle(3, 3, async |_| Err(no_apples())).await;
     assert_eq!((tally.retried, tally.rejected), (2, 1));
     let count = |span| attribute(span, "ctxhop.delivery_count");
-    let counts: Vec<_> = shop.spans("process orders").iter().map(count).collect();
+    let counts: Vec<_> = shop.rig.spans("process orders").iter().map(count).collect();
     assert_eq!(counts, [1, 2, 3].map(|count| Some(Value::from(count))));
     assert_eq!((shop.pending().await, shop.dead().await), (0, 1));
 
@@ -117,7 +115,7 @@ async fn a_handler_that_panics_has_its_entry_again() {
     };
     let tally = shop.handle(2, 3, handler).await;
     assert_eq!((tally.panicked, tally.retried, tally.acked), (1, 1, 1));
-    assert_eq!(shop.spans("process orders")[0].status, Status::error("panicked"));
+    assert_eq!(shop.rig.spans("process orders")[0].status, Status::error("panicked"));
     shop.rig.tree().assert_single_trace();
 }
 
@@ -134,7 +132,7 @@ async fn a_cancelled_loop_leaves_its_entry_to_others() {
         _ = stuck => unreachable!("the handler never ends"),
         () = begun.notified() => {}
     }
-    assert_eq!(shop.spans("process orders")[0].status, Status::error("cancelled"));
+    assert_eq!(shop.rig.spans("process orders")[0].status, Status::error("cancelled"));
     assert_eq!(shop.handle(1, 3, async |_| Ok(())).await.acked, 1);
     shop.rig.tree().assert_single_trace();
 }
@@ -199,7 +197,7 @@ async fn a_settlement_that_redis_refuses_is_a_failure() {
     };
     let tally = shop.handle(1, 3, by_hand).await;
     assert_eq!((tally.acked, tally.unsettled), (0, 1));
-    assert_eq!(shop.spans("ack orders")[0].status, Status::error("the entry is not pending any more"));
+    assert_eq!(shop.rig.spans("ack orders")[0].status, Status::error("the entry is not pending any more"));
 }
 
 #[tokio::test]
@@ -258,7 +256,7 @@ async fn nothing_is_added_where_there_is_no_stream() {
     let send = shop.orders.send(&mut fields).on_ok(added);
     let options = StreamAddOptions::default().nomkstream();
     send.run_async(|| shop.connection.xadd_options("nowhere", "*", &*fields, &options)).await.unwrap();
-    let send = &shop.spans("send orders")[0];
+    let send = &shop.rig.spans("send orders")[0];
     assert_eq!(send.status, Status::error("there is no such stream"));
     assert_eq!(attribute(send, "error.type"), Some(Value::from("not_added")));
 }

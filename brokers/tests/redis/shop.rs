@@ -8,8 +8,6 @@ use ctxhop::{
 };
 use ctxhop_brokers::{redis::Redis, rig::Rig};
 use futures::{Stream, StreamExt};
-use opentelemetry::Value;
-use opentelemetry_sdk::trace::SpanData;
 use redis::{AsyncTypedCommands, RedisResult, aio::MultiplexedConnection, streams::StreamId};
 use tokio::time::timeout;
 
@@ -73,12 +71,6 @@ impl Shop {
         timeout(LIMIT, each).await.expect("a loop that ends").unwrap()
     }
 
-    pub(crate) fn spans(&self, name: &str) -> Vec<SpanData> {
-        let mut spans: Vec<_> = self.rig.recorder.spans().into_iter().filter(|span| span.name == name).collect();
-        spans.sort_by_key(|span| span.start_time);
-        spans
-    }
-
     /// How many entries the group has still to settle.
     pub(crate) async fn pending(&self) -> usize {
         self.redis.connect().await.xpending("orders", "billing").await.unwrap().count()
@@ -88,10 +80,6 @@ impl Shop {
     pub(crate) async fn dead(&self) -> usize {
         self.redis.connect().await.xlen("orders.dead").await.unwrap()
     }
-}
-
-pub(crate) fn attribute(span: &SpanData, key: &str) -> Option<Value> {
-    span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| attribute.value.clone())
 }
 
 pub(crate) fn no_apples() -> io::Error {
