@@ -231,6 +231,7 @@ fn parse(headers: &[&str]) -> Baggage {
 struct Parts<'a> {
     text: &'a str,
     pair: Option<(&'a str, &'a str)>,
+    /// With the `;` before it.
     properties: &'a str,
 }
 
@@ -253,7 +254,7 @@ impl<'a> Parts<'a> {
         let end = comma.unwrap_or(list.len());
         let (text, pair_end) = (&list[..end], semicolon.unwrap_or(end));
         let pair = equals.map(|equals| (&list[..equals], &list[equals + 1..pair_end]));
-        let properties = semicolon.map_or("", |semicolon| &list[semicolon + 1..end]);
+        let properties = semicolon.map_or("", |semicolon| &list[semicolon..end]);
         (Self { text, pair, properties }, comma.map(|comma| &list[comma + 1..]))
     }
 }

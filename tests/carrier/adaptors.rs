@@ -70,6 +70,13 @@ fn a_view_reads_texts_and_what_is_none_counts() {
     assert!(carrier::extract_with(&propagator(), &view).has_active_span());
     assert!(view.keys().eq(["traceparent", "null", "NULL"]));
     assert!(view.get_all("null").eq([carrier::NOT_TEXT; 2]));
+
+    // Each type of text that a client's message may have.
+    let (text, bytes) = (PARENT.to_owned(), PARENT.as_bytes().to_vec());
+    assert!(View::new(|| [("traceparent", &*text)]).get_all("traceparent").eq([PARENT]));
+    assert!(View::new(|| [("traceparent", &text)]).get_all("traceparent").eq([PARENT]));
+    assert!(View::new(|| [("traceparent", &*bytes)]).get_all("traceparent").eq([PARENT]));
+    assert!(View::new(|| [("traceparent", &bytes)]).get_all("traceparent").eq([PARENT]));
 }
 
 #[test]

@@ -326,6 +326,17 @@ fn no_list_has_more_members_than_a_receiver_reads() {
     }
 }
 
+/// Keys are told apart by more than their length.
+#[test]
+fn no_other_header_is_taken_for_a_list() {
+    let list = vec!["k=v"; 100].join(",");
+    for key in ["x-cloud", "x-trace-id", "x-parent-id"] {
+        let mut headers = Headers::from_iter([("tracestate", "a=1")]);
+        assert!(inject_with(&Verbatim(key, list.clone()), &Context::new(), &mut headers));
+        assert_eq!((headers.get(key), headers.get("tracestate")), (Some(&*list), Some("a=1")), "{key}");
+    }
+}
+
 /// The events of the span in whose context this is injected.
 #[track_caller]
 fn events(propagator: &dyn TextMapPropagator, baggage: &Context, carrier: &mut impl Carrier) -> Vec<String> {

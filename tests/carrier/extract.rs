@@ -93,6 +93,12 @@ fn values_of_just_the_limit_are_read() {
     let message = Headers::from_iter([("traceparent", PARENT), ("tracestate", &state)]);
     let cx = carrier::try_extract_with(&propagator(), &message).unwrap();
     assert_eq!(span(&cx).trace_state().header(), "a=1");
+    // Of several values, the commas that join them count.
+    for (spaces, fits) in [(16_447 - 7, true), (16_447 - 6, false)] {
+        let first = format!("a=1{}", " ".repeat(spaces));
+        let message = Headers::from_iter([("traceparent", PARENT), ("tracestate", &first), ("tracestate", "b=2")]);
+        assert_eq!(carrier::try_extract_with(&propagator(), &message).is_ok(), fits);
+    }
 }
 
 #[test]
@@ -101,6 +107,7 @@ fn of_baggage_the_leading_members_that_fit_are_kept() {
     let list = |range: std::ops::Range<usize>| range.map(member).collect::<Vec<_>>().join(",");
     // The number of members, and what they fill, from one header and from many.
     for message in [
+        Headers::from_iter([("baggage", list(0..65))]),
         Headers::from_iter([("baggage", list(0..100))]),
         Headers::from_iter((0..100).map(|n| ("baggage", member(n)))),
         Headers::from_iter([("baggage", list(0..60)), ("baggage", list(60..100))]),

@@ -23,6 +23,7 @@ fn headers_are_an_ordered_list() {
     headers.extend([("A", "7")]);
     assert_eq!(headers.remove("A"), Some("6".to_owned()));
     assert_eq!(headers.remove("A"), None);
+    assert_eq!(headers.clone().into_iter().len(), 2);
     let rest: Vec<_> = headers.clone().into_iter().collect();
     assert_eq!(rest, [("b".into(), "2".to_owned()), ("C".into(), "0".to_owned())]);
 }

@@ -18,6 +18,7 @@ fn what_is_lent_is_read_and_stays_as_it_is() {
     assert_eq!(span(&extract_with(&propagator(), &lent)), span(&cx));
     assert!(lent.keys().eq(["traceparent", "tracestate"]));
 
+    assert_eq!(lent.room("baggage"), 0);
     let before = message.clone();
     assert!(!inject_with(&propagator(), &received([("traceparent", PARENT)]), &mut lent));
     lent.remove("traceparent");

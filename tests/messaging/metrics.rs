@@ -31,6 +31,18 @@ fn messages_are_counted_once() {
     );
 }
 
+#[test]
+fn an_operation_on_no_message_counts_none() {
+    let rig = Rig::new();
+    rig.orders.send(&mut Headers::new()).batch(0).run(|| ());
+    let none: [Headers; 0] = [];
+    rig.orders.receive(&none).run(|| ());
+    // Sending has a duration, and receiving nothing has not even that.
+    let metrics = rig.metrics();
+    let [send] = &metrics[..] else { panic!("{metrics:?}") };
+    assert!(send.starts_with("messaging.client.operation.duration=1{") && send.contains("operation.name=send"));
+}
+
 /// Some attributes are made once for all; what differs must not get them, nor they what differs.
 #[test]
 fn one_outcome_leaves_the_next_ones_attributes_alone() {

@@ -174,6 +174,10 @@ fn limits_are_over_all_headers() {
     assert_eq!(read(&[&long("a", 8000), &long("b", 192)]).len(), 1);
     assert_eq!(read(&[&long("a", 8000), &long("b", 192), "c=1"]).len(), 1, "only leading ones are kept");
 
+    let two = |bytes: usize| of(&[("a", &"v".repeat(4000), ""), ("b", &"v".repeat(bytes), "")]);
+    assert_eq!(write(two(8192 - 4005)).unwrap().len(), 8192);
+    assert_eq!(write(two(8193 - 4005)).unwrap().split(',').count(), 1);
+
     let three = of(&[("a", &"=".repeat(1000), ""), ("b", &"=".repeat(1000), ""), ("c", &"=".repeat(1000), "")]);
     let sent = write(three).unwrap();
     assert_eq!((sent.len(), sent.split(',').count()), (2 * 3002 + 1, 2), "whole members");
