@@ -47,6 +47,9 @@
 //!   (a `tracestate`: 16,447) is not read. Of a longer `baggage`, the leading members are: at most 64, in 8,192 bytes.
 
 mod bounded;
+#[cfg(feature = "messaging")]
+#[allow(unused, reason = "only the queue and the clients have messages")]
+mod by_field;
 pub mod envelope;
 mod environment;
 mod extract;
@@ -70,6 +73,9 @@ use std::{borrow::Cow, iter, ptr};
 
 use opentelemetry::KeyValue;
 
+#[cfg(feature = "messaging")]
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use by_field::by_field;
 pub use environment::Environment;
 #[cfg(any(feature = "doctor", feature = "messaging"))]
 pub(crate) use extract::read;

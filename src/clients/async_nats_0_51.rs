@@ -11,7 +11,7 @@ use ::async_nats::{
 use opentelemetry::KeyValue;
 
 use crate::{
-    carrier::{Carrier, same_key},
+    carrier::{Carrier, by_field, same_key},
     conventions::{self, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_ID},
     messaging::{Delivered, Destination, StreamError},
 };
@@ -57,21 +57,7 @@ macro_rules! by_its_headers {
     ($(#[$doc:meta] $message:ty: $($headers:ident).+, |$this:ident| $describe:expr;)+) => {$(
         #[$doc]
         impl Carrier for $message {
-            fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-                self.$($headers).+.get_all(key)
-            }
-
-            fn keys(&self) -> impl Iterator<Item = &str> {
-                self.$($headers).+.keys()
-            }
-
-            fn set(&mut self, key: &str, value: String) -> bool {
-                self.$($headers).+.get_or_insert_default().set(key, value)
-            }
-
-            fn remove(&mut self, key: &str) {
-                self.$($headers).+.remove(key);
-            }
+            by_field! { $($headers).+ or default }
 
             fn describe(&self) -> impl Iterator<Item = KeyValue> {
                 let $this = self;

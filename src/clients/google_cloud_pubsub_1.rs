@@ -14,7 +14,7 @@ use futures_util::stream;
 use opentelemetry::KeyValue;
 
 use crate::{
-    carrier::{Carrier, is_line, same_key, without_prefix},
+    carrier::{Carrier, by_field, is_line, same_key, without_prefix},
     conventions::{self, MESSAGING_GCP_PUBSUB_MESSAGE_ORDERING_KEY, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_ID},
     messaging::{Delivered, Report, StreamError},
 };
@@ -133,25 +133,7 @@ impl Delivery {
 
 /// Its message. It describes what that does, and the number of this attempt at delivery.
 impl Carrier for Delivery {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.message.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.message.keys()
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.message.set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.message.remove(key);
-    }
-
-    fn room(&self, key: &str) -> usize {
-        self.message.room(key)
-    }
+    by_field! { message }
 
     fn describe(&self) -> impl Iterator<Item = KeyValue> {
         let attempt = self.handler.delivery_attempt();

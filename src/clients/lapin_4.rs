@@ -12,7 +12,7 @@ use ::lapin::{
 use opentelemetry::KeyValue;
 
 use crate::{
-    carrier::{Carrier, NOT_TEXT, same_key},
+    carrier::{Carrier, NOT_TEXT, by_field, same_key},
     conventions::{
         self, MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
         MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY, MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, NACK, RETURNED,
@@ -100,21 +100,7 @@ impl Carrier for BasicProperties {
 /// The headers of its properties. It describes what they do, its routing key, delivery tag and size, and how often it was
 /// delivered, as far as that is known.
 impl Carrier for Delivery {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.properties.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.properties.keys()
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.properties.set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.properties.remove(key);
-    }
+    by_field! { properties }
 
     fn describe(&self) -> impl Iterator<Item = KeyValue> {
         let own = [
@@ -152,21 +138,7 @@ macro_rules! by_its_delivery {
     ($($message:ty)+) => {$(
         /// As its [`Delivery`].
         impl Carrier for $message {
-            fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-                self.delivery.get_all(key)
-            }
-
-            fn keys(&self) -> impl Iterator<Item = &str> {
-                self.delivery.keys()
-            }
-
-            fn set(&mut self, key: &str, value: String) -> bool {
-                self.delivery.set(key, value)
-            }
-
-            fn remove(&mut self, key: &str) {
-                self.delivery.remove(key);
-            }
+            by_field! { delivery }
 
             fn describe(&self) -> impl Iterator<Item = KeyValue> {
                 self.delivery.describe()

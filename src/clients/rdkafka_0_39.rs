@@ -29,7 +29,7 @@ use futures_util::stream::StreamExt;
 use opentelemetry::KeyValue;
 
 use crate::{
-    carrier::{Carrier, NOT_TEXT, same_key},
+    carrier::{Carrier, NOT_TEXT, by_field, same_key},
     conventions::{
         MESSAGING_DESTINATION_PARTITION_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
         MESSAGING_KAFKA_OFFSET, MESSAGING_MESSAGE_BODY_SIZE,
@@ -168,21 +168,7 @@ macro_rules! by_its_headers {
     ($(($($parameter:tt)*) $record:ty;)+) => {$(
         /// Its headers. It describes its partition, if it has one, its key and size, and whether it is a tombstone.
         impl<K: ToBytes + ?Sized, P: ToBytes + ?Sized, $($parameter)*> Carrier for $record {
-            fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-                self.headers.get_all(key)
-            }
-
-            fn keys(&self) -> impl Iterator<Item = &str> {
-                self.headers.keys()
-            }
-
-            fn set(&mut self, key: &str, value: String) -> bool {
-                self.headers.get_or_insert_default().set(key, value)
-            }
-
-            fn remove(&mut self, key: &str) {
-                self.headers.remove(key);
-            }
+            by_field! { headers or default }
 
             fn describe(&self) -> impl Iterator<Item = KeyValue> {
                 describe(self.partition, self.key.map(K::to_bytes), self.payload.map(P::to_bytes))
@@ -331,13 +317,7 @@ impl<C: ConsumerContext, R> fmt::Debug for Consumed<'_, C, R> {
 }
 
 impl<C: ConsumerContext, R> Carrier for Consumed<'_, C, R> {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.message.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        Carrier::keys(&self.message)
-    }
+    by_field! { message }
 
     fn describe(&self) -> impl Iterator<Item = KeyValue> {
         self.message.describe()

@@ -5,25 +5,15 @@ use std::{convert::Infallible, iter};
 use opentelemetry::{KeyValue, trace::SpanContext};
 
 use super::{Delivery, Message};
-use crate::{carrier::Carrier, conventions::TIME_IN_QUEUE, messaging::Delivered};
+use crate::{
+    carrier::{Carrier, by_field},
+    conventions::TIME_IN_QUEUE,
+    messaging::Delivered,
+};
 
 /// As a [`Carrier`], a delivery is its message's headers. It describes itself by its time in the queue.
 impl<T> Carrier for Delivery<T> {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.headers.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.headers.keys()
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.headers.set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        Carrier::remove(&mut self.headers, key);
-    }
+    by_field! { headers }
 
     fn describe(&self) -> impl Iterator<Item = KeyValue> {
         iter::once(KeyValue::new(TIME_IN_QUEUE, self.time_in_queue().as_secs_f64()))

@@ -1,4 +1,4 @@
-use crate::carrier::{Carrier, Headers};
+use crate::carrier::{Carrier, Headers, by_field};
 
 /// What travels through the queue: a payload, and headers that hold the context and whatever else you say about it.
 ///
@@ -43,19 +43,5 @@ impl<T> From<T> for Message<T> {
 }
 
 impl<T> Carrier for Message<T> {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.headers.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.headers.keys()
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.headers.set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        Carrier::remove(&mut self.headers, key);
-    }
+    by_field! { headers }
 }

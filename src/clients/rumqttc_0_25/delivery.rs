@@ -24,7 +24,7 @@ use futures_core::Stream;
 use opentelemetry::{KeyValue, trace::SpanContext};
 
 use crate::{
-    carrier::Carrier,
+    carrier::{Carrier, by_field},
     messaging::{Delivered, Destination},
 };
 
@@ -227,25 +227,7 @@ impl<C: Client> fmt::Debug for Delivery<C> {
 }
 
 impl<C: Client> Carrier for Delivery<C> {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.message.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.message.keys()
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.message.set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.message.remove(key);
-    }
-
-    fn room(&self, key: &str) -> usize {
-        self.message.room(key)
-    }
+    by_field! { message }
 
     fn describe(&self) -> impl Iterator<Item = KeyValue> {
         self.message.describe()

@@ -50,7 +50,7 @@ use delivery::{Facts, sealed::Sealed};
 use opentelemetry::KeyValue;
 
 use crate::{
-    carrier::{Carrier, is_line},
+    carrier::{Carrier, by_field, is_line},
     conventions::{
         MESSAGING_MESSAGE_BODY_SIZE, MESSAGING_MESSAGE_CONVERSATION_ID, MQTT_DUPLICATE, MQTT_QOS, MQTT_RETAINED,
     },
@@ -100,21 +100,7 @@ fn is_mqtt_text(text: &str) -> bool {
 /// Its user properties. It describes what its properties do, its size and quality of service, and whether it was retained or
 /// may be a duplicate.
 impl Carrier for Publish {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.properties.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.properties.keys()
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.properties.get_or_insert_default().set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.properties.remove(key);
-    }
+    by_field! { properties or default }
 
     fn room(&self, _key: &str) -> usize {
         MAX_TEXT

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     carrier::{
-        Carrier, Headers,
+        Carrier, Headers, by_field,
         envelope::{self, Flaw},
     },
     conventions::ENVELOPE_FLAW,
@@ -65,21 +65,7 @@ impl From<Publish> for Opened {
 }
 
 impl Carrier for Opened {
-    fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        self.headers.get_all(key)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.headers.keys()
-    }
-
-    fn set(&mut self, key: &str, value: String) -> bool {
-        self.headers.set(key, value)
-    }
-
-    fn remove(&mut self, key: &str) {
-        Carrier::remove(&mut self.headers, key);
-    }
+    by_field! { headers }
 
     fn describe(&self) -> impl Iterator<Item = KeyValue> {
         let Publish { qos, retain, dup, payload, .. } = &self.publish;
