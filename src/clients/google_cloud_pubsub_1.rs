@@ -234,8 +234,8 @@ impl fmt::Display for SettleError {
 impl std::error::Error for SettleError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Settle(error) => Some(error),
-            Self::DeadLetter(error) => Some(error),
+            Self::Settle(error) => error.source(),
+            Self::DeadLetter(error) => error.source(),
         }
     }
 }

@@ -438,7 +438,7 @@ impl fmt::Display for SettleError {
 impl Error for SettleError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Failed(error) => Some(error),
+            Self::Failed(error) => error.source(),
             Self::Refused => None,
         }
     }

@@ -49,6 +49,7 @@ fn no_carrier_takes_what_is_more_than_a_line() {
     check(Prefixed::new("p-", Headers::new()));
     check(Limited::new(Headers::new()).total_bytes(1000));
     check(Some(Headers::new()));
+    check(serde_json::Map::new());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::SpanData;
 
-use crate::rig::{CREATION, CREATION_TRACE, NoApples, PARENT, Rig, current, linked, listed, traced};
+use crate::rig::{CREATION, CREATION_TRACE, NoApples, PARENT, Rig, current, linked, listed, propagator, traced};
 
 /// The parent, and the links that are not the message's.
 #[track_caller]
@@ -72,6 +72,24 @@ fn senders_that_are_not_trusted() {
     let orders = rig.orders.clone().trust(Trust::Ignore);
     orders.receive(&[traced()]).link_to(&traced()).run(|| ());
     assert!(rig.span("receive orders").links.is_empty());
+}
+
+/// No span of ours takes the stranger's place: nothing is sampled, or there is no SDK.
+#[test]
+fn what_a_distrusted_sender_says_is_not_sent_on() {
+    let orders = Destination::new("rabbitmq", "orders").with_propagator(propagator());
+    for trust in [Trust::Continue, Trust::LinkOnly, Trust::Ignore] {
+        let mut message = traced();
+        message.insert("baggage", "admin=true");
+        message.insert("content-type", "text/plain");
+        orders.clone().trust(trust).send(&mut message).run(|| ());
+        let kept: Vec<_> = message.keys().collect();
+        let distrusted = trust != Trust::Continue;
+        assert_eq!(
+            kept,
+            if distrusted { vec!["content-type"] } else { vec!["traceparent", "baggage", "content-type"] }
+        );
+    }
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Rig {
     }
 }
 
-fn propagator() -> TextMapCompositePropagator {
+pub(crate) fn propagator() -> TextMapCompositePropagator {
     TextMapCompositePropagator::new(vec![Box::new(TraceContextPropagator::new()), Box::new(BaggagePropagator::new())])
 }
 

@@ -89,6 +89,27 @@ fn seek(position: &mut i64, to: i64, fails: bool) -> Result<(), ()> {
     Ok(())
 }
 
+/// After a rebalance, a record comes again while its first handler is still at work.
+#[test]
+fn a_reading_that_has_ended_settles_nothing() {
+    let mut partition = Partition::new();
+    let deliver = |partition: &mut Partition| partition.deliver(0, |_| Err("no seek")).unwrap().unwrap();
+    let (first, second) = (deliver(&mut partition), deliver(&mut partition));
+    partition.ack(0, first, |_| Err("no store")).unwrap();
+    partition.read_again(0, first, |_| Err("no seek")).unwrap();
+    let mut stored = None;
+    partition.ack(0, second, |position| Ok::<_, ()>(stored = Some(position))).unwrap();
+    assert_eq!(stored, Some(1));
+}
+
+#[test]
+fn a_record_that_comes_again_by_itself_needs_no_seek() {
+    let mut partition = Partition::new();
+    let reading = partition.deliver(0, |_| Err("no seek")).unwrap().unwrap();
+    partition.read_again(0, reading, |_| Err("the seek fails")).unwrap_err();
+    assert!(partition.deliver(0, |_| Err("no seek")).unwrap().is_some());
+}
+
 #[test]
 fn no_record_is_passed_by_and_all_are_stored_in_the_end() {
     for seed in 1..20_000 {

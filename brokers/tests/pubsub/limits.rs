@@ -33,6 +33,15 @@ async fn baggage_loses_whole_members_and_the_message_goes() {
 }
 
 #[test]
+fn a_message_takes_no_line_break() {
+    let mut message = Message::new();
+    for (key, value) in [("two\nlines", "value"), ("key", "two\nlines"), ("two\r", "lines\0")] {
+        assert!(!message.set(key, value.to_owned()));
+    }
+    assert!(message.attributes.is_empty());
+}
+
+#[test]
 fn a_message_has_a_hundred_attributes_and_not_one_more() {
     let full = (0..100).map(|n| (format!("key{n}"), "value".to_owned()));
     let mut message = Message::new().set_attributes(full.clone());

@@ -3,11 +3,12 @@
 use ctxhop::{
     Snapshot,
     carrier::{self, Carrier},
-    messaging::Policy,
+    messaging::{Delivered, Policy},
 };
 use ctxhop_brokers::rig::{Rig, propagator};
 use lapin::{
     BasicProperties, ExchangeKind,
+    message::Delivery,
     options::{BasicGetOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions},
     types::{AMQPValue, DecimalValue, FieldArray, FieldTable},
 };
@@ -70,6 +71,29 @@ async fn a_context_travels_among_every_type_of_value() {
     for key in every_type().inner().keys() {
         let values: Vec<_> = delivery.get_all(key.as_str()).collect();
         assert_eq!(values, [carrier::NOT_TEXT], "{key}");
+    }
+}
+
+/// Quorum queues write a long one; a shovel or a federation may write another.
+#[test]
+fn a_count_of_any_integer_counts() {
+    let counts = [
+        (AMQPValue::ShortShortInt(2), Some(3)),
+        (AMQPValue::ShortShortUInt(2), Some(3)),
+        (AMQPValue::ShortInt(2), Some(3)),
+        (AMQPValue::ShortUInt(2), Some(3)),
+        (AMQPValue::LongInt(2), Some(3)),
+        (AMQPValue::LongUInt(2), Some(3)),
+        (AMQPValue::LongLongInt(2), Some(3)),
+        (AMQPValue::LongLongInt(-2), None),
+        (AMQPValue::Double(2.0), None),
+    ];
+    for (count, expected) in counts {
+        let mut delivery = Delivery::mock(1, "".into(), "orders".into(), true, Vec::new());
+        let mut headers = FieldTable::default();
+        headers.insert("x-delivery-count".into(), count.clone());
+        delivery.properties = BasicProperties::default().with_headers(headers);
+        assert_eq!(delivery.delivery_count(), expected, "{count:?}");
     }
 }
 
