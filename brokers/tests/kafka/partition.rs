@@ -98,7 +98,11 @@ fn a_reading_that_has_ended_settles_nothing() {
     partition.ack(0, first, |_| Err("no store")).unwrap();
     partition.read_again(0, first, |_| Err("no seek")).unwrap();
     let mut stored = None;
-    partition.ack(0, second, |position| Ok::<_, ()>(stored = Some(position))).unwrap();
+    let store = |position| {
+        stored = Some(position);
+        Ok::<_, ()>(())
+    };
+    partition.ack(0, second, store).unwrap();
     assert_eq!(stored, Some(1));
 }
 
