@@ -121,10 +121,10 @@ impl Tracer {
         links: Vec<Link>,
         attributes: impl FnOnce() -> Vec<KeyValue>,
     ) -> Option<Started> {
-        // The builder is big, and its methods move it.
-        let builder = SpanBuilder { name, span_kind: Some(kind), start_time: time, ..SpanBuilder::default() };
         let silent = self.silent.load(Ordering::Relaxed);
+        // The builder is big. Its methods would move it, and so would one that is begun for both cases.
         let started = if silent {
+            let builder = SpanBuilder { name, span_kind: Some(kind), start_time: time, ..SpanBuilder::default() };
             let started = self.tracer.start(builder, base);
             if let Some(started) = started.as_ref().filter(|started| started.recording) {
                 let span = started.context.span();
@@ -133,8 +133,15 @@ impl Tracer {
             }
             started
         } else {
-            let links = Some(links).filter(|links| !links.is_empty());
-            self.tracer.start(SpanBuilder { attributes: Some(attributes()), links, ..builder }, base)
+            let builder = SpanBuilder {
+                name,
+                span_kind: Some(kind),
+                start_time: time,
+                attributes: Some(attributes()),
+                links: Some(links).filter(|links| !links.is_empty()),
+                ..SpanBuilder::default()
+            };
+            self.tracer.start(builder, base)
         };
         let (own_span, recording) = started.as_ref().map_or((false, false), |started| (true, started.recording));
         if (own_span == silent || recording != self.records()) && !base.is_telemetry_suppressed() {

@@ -62,7 +62,8 @@ struct Calls {
 
 impl Calls {
     fn wake(self) {
-        self.one.into_iter().chain(self.more).for_each(Waker::wake);
+        self.one.into_iter().for_each(Waker::wake);
+        self.more.into_iter().for_each(Waker::wake);
     }
 }
 
