@@ -83,26 +83,27 @@ impl Open {
         let wording = target.wording(action);
         // Samplers see all that is there from the start.
         let attributes = || {
-            // With room for the three, and for some that are said at the end.
+            // With room for the two, for the time in the queue, and for some that are said at the end.
             let mut attributes = target.span_attributes(&wording, 4);
             attributes.extend(batch.map(|count| KeyValue::new(MESSAGING_BATCH_MESSAGE_COUNT, integer(count))));
             let key = || target.facts().delivery_count;
             attributes.extend(delivery_count.map(|count| KeyValue::new(key(), integer(count))));
-            attributes.extend(queued.map(|since| {
-                // By the moment that is known already, because a look at the clock takes longer than all else here.
-                let time = started.clock.saturating_duration_since(since);
-                KeyValue::new(TIME_IN_QUEUE, time.as_secs_f64())
-            }));
             attributes
         };
         let measured = !base.is_telemetry_suppressed();
         let (name, kind) = (wording.span_name.clone(), action.kind(creates));
         let span = tracer.start(name, kind, started.time, &base, links, attributes);
         let (own_span, recording) = span.as_ref().map_or((false, false), |span| (true, span.recording));
+        let context = span.map_or(base, |span| span.context);
+        if let Some(since) = queued.filter(|_| recording) {
+            // By the moment that is known already, because a look at the clock takes longer than all else here.
+            let time = started.clock.saturating_duration_since(since);
+            context.span().set_attribute(KeyValue::new(TIME_IN_QUEUE, time.as_secs_f64()));
+        }
         Self {
             target: target.clone(),
             action,
-            context: span.map_or(base, |span| span.context),
+            context,
             live: true,
             own_span,
             recording,
