@@ -51,7 +51,9 @@ impl Origin {
             let current = if by_message && has_current { valid(&ambient) } else { None };
             links = Vec::with_capacity(1 + usize::from(current.is_some()));
             links.push(Link::with_context(creation));
-            links.extend(current.map(Link::with_context));
+            if let Some(current) = current {
+                links.push(Link::with_context(current));
+            }
         }
         let base = if by_message {
             message

@@ -85,9 +85,12 @@ impl Open {
         let attributes = || {
             // With room for the two, for the time in the queue, and for some that are said at the end.
             let mut attributes = target.span_attributes(&wording, 4);
-            attributes.extend(batch.map(|count| KeyValue::new(MESSAGING_BATCH_MESSAGE_COUNT, integer(count))));
-            let key = || target.facts().delivery_count;
-            attributes.extend(delivery_count.map(|count| KeyValue::new(key(), integer(count))));
+            if let Some(count) = batch {
+                attributes.push(KeyValue::new(MESSAGING_BATCH_MESSAGE_COUNT, integer(count)));
+            }
+            if let Some(count) = delivery_count {
+                attributes.push(KeyValue::new(target.facts().delivery_count, integer(count)));
+            }
             attributes
         };
         let measured = !base.is_telemetry_suppressed();
@@ -237,8 +240,10 @@ impl Open {
         let wording = self.target.wording(self.action);
         if self.recording {
             let span = context.span();
-            let said = mem::take(&mut self.said);
-            self.tell(&span, said, &wording, failure.as_ref());
+            if !self.said.is_empty() || failure.is_some() {
+                let said = mem::take(&mut self.said);
+                self.tell(&span, said, &wording, failure.as_ref());
+            }
             let end = self.started.time.and_then(|time| time.checked_add(duration));
             span.end_with_timestamp(end.unwrap_or_else(SystemTime::now));
         }

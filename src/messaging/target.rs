@@ -116,22 +116,29 @@ impl Target {
 
     #[inline]
     pub(super) fn wording(&self, action: Action) -> Worded<'_> {
-        let one_of_many = self.name.is_some();
-        let make = |is_kept| Wording::new(&self.shared.facts, action, self.name_of(action), one_of_many, is_kept);
-        match action.index() {
-            Some(index) if self.operation_name.is_none() => {
-                Worded::Kept(self.shared.wordings[usize::from(one_of_many)][index].get_or_init(|| make(true)))
-            }
-            _ => Worded::Made(Box::new(make(false))),
-        }
+        let Some(index) = action.index().filter(|_| self.operation_name.is_none()) else {
+            return Worded::Made(Box::new(self.new_wording(action, false)));
+        };
+        let place = &self.shared.wordings[usize::from(self.name.is_some())][index];
+        // Asked first, because what makes it would be prepared each time.
+        Worded::Kept(match place.get() {
+            Some(kept) => kept,
+            None => place.get_or_init(|| self.new_wording(action, true)),
+        })
+    }
+
+    #[cold]
+    fn new_wording(&self, action: Action, is_kept: bool) -> Wording {
+        Wording::new(&self.shared.facts, action, self.name_of(action), self.name.is_some(), is_kept)
     }
 
     /// What a span says of the action from its start, with room for as many more attributes.
     pub(super) fn span_attributes(&self, wording: &Wording, more: usize) -> Vec<KeyValue> {
         let mut attributes = Vec::with_capacity(wording.span.len() + 1 + more);
         attributes.extend(wording.span.iter().map(Said::attribute));
-        let own_name = self.name.as_ref().map(|name| KeyValue::new(MESSAGING_DESTINATION_NAME, name.clone()));
-        attributes.extend(own_name);
+        if let Some(name) = &self.name {
+            attributes.push(KeyValue::new(MESSAGING_DESTINATION_NAME, name.clone()));
+        }
         attributes
     }
 
