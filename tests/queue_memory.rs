@@ -54,13 +54,13 @@ fn allocations<F: Future<Output = ()>>(mut of: impl FnMut(u64) -> F) -> f64 {
     heap as f64 / ROUNDS as f64
 }
 
-/// What is left are the spans, the headers and the operations, which a broker's client has too.
+/// What is left are the spans, the headers and the operations, which a broker's client has too: `RATIONALE.md` lists them.
 #[test]
 fn the_queue_itself_allocates_nothing_for_a_message() {
-    for (name, destination) in [
-        ("no SDK", unrecorded()),
-        ("not sampled", recorded(Sampler::AlwaysOff)),
-        ("sampled", recorded(Sampler::AlwaysOn)),
+    for (name, destination, most) in [
+        ("no SDK", unrecorded(), 0.0),
+        ("not sampled", recorded(Sampler::AlwaysOff), 9.0),
+        ("sampled", recorded(Sampler::AlwaysOn), 11.0),
     ] {
         let (publisher, consumer) = &queue::bounded(destination.clone(), 10);
         let through = allocations(|n| async move {
@@ -77,7 +77,7 @@ fn the_queue_itself_allocates_nothing_for_a_message() {
             operation.run_async(|| async { assert_eq!(message.payload, n) }).await;
         });
         assert!(through <= beside + 0.1, "{name}: {through}, and {beside} without the queue");
-        assert!(name != "no SDK" || through <= 8.0, "{through}");
+        assert!(through <= most + 0.1, "{name}: {through}");
     }
 }
 

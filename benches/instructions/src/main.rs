@@ -44,6 +44,7 @@ use futures::Stream;
 use opentelemetry::{
     Context, KeyValue,
     context::FutureExt,
+    metrics::MeterProvider,
     propagation::TextMapPropagator,
     trace::{
         Link, SpanBuilder, SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
@@ -229,8 +230,9 @@ const CASES: &[Case] = &[
     ("… without an SDK", "ctxhop", |rounds| {
         queued(rounds, Destination::in_memory("orders").with_propagator(TraceContextPropagator::new()));
     }),
+    ("… with metrics", "the records alone", records),
     ("… with metrics", "ctxhop", |rounds| {
-        let meters = SdkMeterProvider::builder().with_reader(PeriodicReader::builder(Nowhere).build()).build();
+        let meters = meters();
         queued(rounds, traced(SdkTracerProvider::builder()).with_meter_provider(&meters));
     }),
 ];
@@ -305,6 +307,34 @@ fn not_sampled(rounds: u32) {
         };
         drop(black_box(parent.with_span(tracer.build_with_context(process, &parent))));
     }
+}
+
+/// The four records of a message, with attributes that are made once.
+fn records(rounds: u32) {
+    let meter = meters().meter("instructions");
+    let counter = |name: &'static str| meter.u64_counter(name).build();
+    let histogram = |name: &'static str| meter.f64_histogram(name).build();
+    let (sent, consumed) = (counter("sent"), counter("consumed"));
+    let (operation, process) = (histogram("operation"), histogram("process"));
+    let described = |operation: &'static str| {
+        [
+            KeyValue::new("messaging.system", "in_memory"),
+            KeyValue::new("messaging.operation.name", operation),
+            KeyValue::new("messaging.destination.name", "orders"),
+            KeyValue::new("messaging.operation.type", operation),
+        ]
+    };
+    let (send, receive) = (described("send"), described("process"));
+    for _ in 0..rounds {
+        sent.add(1, &send[..3]);
+        operation.record(black_box(0.001), &send);
+        consumed.add(1, &receive[..3]);
+        process.record(black_box(0.001), &receive[..3]);
+    }
+}
+
+fn meters() -> SdkMeterProvider {
+    SdkMeterProvider::builder().with_reader(PeriodicReader::builder(Nowhere).build()).build()
 }
 
 fn outside(hops: impl Future<Output = ()>) {
