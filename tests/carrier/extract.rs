@@ -297,6 +297,12 @@ fn whatever_the_propagator_the_whole_work_is_bounded() {
         let limit = 5 * count + if all { count * count } else { 257 };
         assert!(message.steps.get() <= limit, "{} steps for {count} keys", message.steps.get());
     }
+
+    // What is known by name is found among any number of keys.
+    let mut message = Counting::new(1_000);
+    message.headers.append("traceparent", PARENT);
+    let rejected = carrier::try_extract_with(&composite(), &message).expect_err("too many keys");
+    assert_eq!(span(&rejected.into_context()), span(&received([("traceparent", PARENT)])));
 }
 
 #[test]
