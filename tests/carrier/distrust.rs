@@ -312,7 +312,7 @@ impl TextMapPropagator for Verbatim {
 
 #[test]
 fn no_list_has_more_members_than_a_receiver_reads() {
-    for (key, most) in [("tracestate", 32), ("baggage", 64)] {
+    for (key, most) in [("tracestate", 32), ("TraceState", 32), ("baggage", 64), ("Baggage", 64)] {
         for count in [1, most - 1, most, most + 1, most + 2, 3 * most] {
             // What is empty is no member.
             for comma in [",", ",,", " , , "] {
@@ -336,6 +336,9 @@ fn no_other_header_is_taken_for_a_list() {
         assert!(inject_with(&Verbatim(key, list.clone()), &Context::new(), &mut headers));
         assert_eq!((headers.get(key), headers.get("tracestate")), (Some(&*list), Some("a=1")), "{key}");
     }
+    let mut headers = Headers::from_iter([("tracestate", "stale=1")]);
+    assert!(inject_with(&Verbatim("TraceParent", PARENT.to_owned()), &Context::new(), &mut headers));
+    assert_eq!(headers.get("tracestate"), None, "a trace replaces a trace, in whatever case");
 }
 
 /// The events of the span in whose context this is injected.

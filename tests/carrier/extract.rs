@@ -160,6 +160,16 @@ fn of_baggage_what_is_empty_is_not_counted() {
 }
 
 #[test]
+fn of_one_header_a_message_has_64_values_and_no_more() {
+    for (empty, fits) in [(63, true), (64, false)] {
+        let message = Headers::from_iter(vec![("baggage", ""); empty].into_iter().chain([("baggage", "a=1")]));
+        let extracted = carrier::try_extract_with(&propagator(), &message);
+        assert_eq!(extracted.is_ok(), fits);
+        assert_eq!(extracted.unwrap_or_else(carrier::Rejected::into_context).baggage().len(), usize::from(fits));
+    }
+}
+
+#[test]
 fn what_a_message_repeats_without_end_ends() {
     for value in ["", "a=1", PARENT, NOT_TEXT] {
         for (key, propagator) in [

@@ -54,6 +54,26 @@ fn committed(consumer: &StreamConsumer) -> Option<Offset> {
 }
 
 #[tokio::test]
+async fn a_consumer_of_many_topics_says_of_which_the_record_is() {
+    let (rig, kafka) = (Rig::new(), Kafka::new());
+    send(&rig, &kafka, &["two apples", "a pear"]).await;
+    let consumer = kafka.consumer("orders");
+    for name in ["orders", "^.*s$"] {
+        let one = records(&consumer).unwrap().take(1);
+        rig.destination("kafka", name)
+            .try_process_each(one, async |_| io::Result::Ok(()), Policy::within(LIMIT))
+            .await
+            .unwrap();
+    }
+    for process in rig.spans("process orders").iter().chain(&rig.spans("process ^.*s$")) {
+        assert_eq!(attribute(process, "messaging.destination.name"), Some(Value::from("orders")));
+        let template = (process.name != "process orders").then(|| Value::from("^.*s$"));
+        assert_eq!(attribute(process, "messaging.destination.template"), template);
+    }
+    assert_eq!((rig.spans("process orders").len(), rig.spans("process ^.*s$").len()), (1, 1));
+}
+
+#[tokio::test]
 async fn a_record_is_sent_processed_and_settled_in_one_trace() {
     let (rig, kafka) = (Rig::new(), Kafka::new());
     send(&rig, &kafka, &["two apples"]).await;

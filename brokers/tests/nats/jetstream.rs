@@ -10,13 +10,16 @@ use async_nats::{
         stream,
     },
 };
-use ctxhop::messaging::{Policy, Tally};
+use ctxhop::{
+    carrier::Carrier,
+    messaging::{Policy, Tally},
+};
 use ctxhop_brokers::{
     nats::Nats,
     rig::{Rig, attribute},
 };
 use futures::{StreamExt, future::pending};
-use opentelemetry::{Value, trace::Status};
+use opentelemetry::{KeyValue, Value, trace::Status};
 use tokio::time::timeout;
 
 use crate::{LIMIT, publish_raw};
@@ -78,6 +81,8 @@ async fn a_message_is_sent_processed_and_settled_in_one_trace() {
     stream.send("orders").await;
     let handler = async |message: Message| {
         assert_eq!(message.payload, "two apples");
+        // Also where no loop says it.
+        assert!(message.describe().any(|said| said == KeyValue::new("ctxhop.delivery_count", 1)));
         // The handler may say that it is still at work.
         message.ack_with(AckKind::Progress).await.map_err(io::Error::other)
     };
