@@ -70,8 +70,8 @@ pub(super) struct Open {
     batch: bool,
     delivery_count: bool,
     queued: bool,
-    /// What the span gets at its end: at once, and each key once.
-    said: Vec<KeyValue>,
+    /// What the span gets at its end: at once, and each key once. `None` as long as nothing is said.
+    said: Option<Vec<KeyValue>>,
 }
 
 impl Open {
@@ -120,7 +120,7 @@ impl Open {
             batch: batch.is_some(),
             delivery_count: delivery_count.is_some(),
             queued: queued.is_some(),
-            said: Vec::new(),
+            said: None,
         }
     }
 
@@ -143,7 +143,7 @@ impl Open {
             batch: false,
             delivery_count: false,
             queued: false,
-            said: Vec::new(),
+            said: None,
         }
     }
 
@@ -175,22 +175,18 @@ impl Open {
 
     #[inline]
     fn push(&mut self, attribute: KeyValue) {
-        if self.said.capacity() == 0 {
-            // To grow from nothing takes longer.
-            self.said = Vec::with_capacity(4);
-        }
-        self.said.push(attribute);
+        // To grow from nothing takes longer.
+        self.said.get_or_insert_with(|| Vec::with_capacity(4)).push(attribute);
     }
 
     pub(super) fn say_all(&mut self, attributes: impl IntoIterator<Item = KeyValue>) {
         if !self.recording {
             return;
         }
-        if self.said.is_empty() {
+        match &mut self.said {
+            Some(said) => said.extend(attributes),
             // With as much room as there are, in one step.
-            self.said = attributes.into_iter().collect();
-        } else {
-            self.said.extend(attributes);
+            None => self.said = Some(attributes.into_iter().collect()).filter(|said: &Vec<_>| !said.is_empty()),
         }
     }
 
@@ -240,8 +236,8 @@ impl Open {
         let wording = self.target.wording(self.action);
         if self.recording {
             let span = context.span();
-            if !self.said.is_empty() || failure.is_some() {
-                let said = mem::take(&mut self.said);
+            if self.said.is_some() || failure.is_some() {
+                let said = self.said.take().unwrap_or_default();
                 self.tell(&span, said, &wording, failure.as_ref());
             }
             let end = self.started.time.and_then(|time| time.checked_add(duration));

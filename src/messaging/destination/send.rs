@@ -40,7 +40,7 @@ impl Destination {
         let ambient = Context::capture();
         let Creation { span, kept } = self.target.creation(message);
         let creates = !kept;
-        let links = span.into_iter().map(Link::with_context).collect();
+        let links = span.map_or_else(Vec::new, |span| vec![Link::with_context(span)]);
         let mut operation = self.start(Start { creates, ..Start::new(Action::Send, ambient, links) });
         if creates {
             self.target.telemetry().inject(operation.context(), message);
@@ -123,7 +123,7 @@ impl Destination {
         if kept {
             return self.none(Action::Create, ambient);
         }
-        let links = span.into_iter().map(Link::with_context).collect();
+        let links = span.map_or_else(Vec::new, |span| vec![Link::with_context(span)]);
         let start = Start { creates: true, ..Start::new(Action::Create, ambient, links) };
         let mut operation = self.start(start);
         self.target.telemetry().inject(operation.context(), message);
