@@ -205,6 +205,31 @@ fn what_is_refused_ends_its_span() {
     assert_eq!(ended, expected);
 }
 
+/// Says in which span it is dropped.
+struct Dropped(Arc<Mutex<Vec<SpanId>>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().push(Context::current().span().span_context().span_id());
+    }
+}
+
+#[test]
+fn who_gives_up_drops_the_message_in_the_span_that_says_so() {
+    let recorder = TraceRecorder::new();
+    let (publisher, _consumer) = queue::bounded(recorded(&recorder, Destination::in_memory("orders")), 1);
+    let dropped_in = Arc::new(Mutex::new(Vec::new()));
+    publisher.try_publish(Dropped(Arc::clone(&dropped_in))).unwrap();
+    recorder.clear();
+    drop(publisher.publish(Dropped(Arc::clone(&dropped_in))));
+    {
+        let mut waiting = pin!(publisher.publish(Dropped(Arc::clone(&dropped_in))));
+        assert!(waiting.as_mut().poll(&mut task::Context::from_waker(Waker::noop())).is_pending());
+    }
+    let cancelled: Vec<_> = spans(&recorder, "send orders").iter().map(|span| span.span_context.span_id()).collect();
+    assert_eq!(*dropped_in.lock().unwrap(), cancelled);
+}
+
 #[test]
 fn a_refused_message_links_its_attempts_to_be_sent() {
     let recorder = TraceRecorder::new();
@@ -268,17 +293,11 @@ fn a_long_backlog_is_counted_and_not_linked_as_a_whole() {
 
 #[test]
 fn what_nobody_will_receive_is_dropped_in_the_span_that_says_so() {
-    struct Payload(Arc<Mutex<Vec<SpanId>>>);
-    impl Drop for Payload {
-        fn drop(&mut self) {
-            self.0.lock().unwrap().push(Context::current().span().span_context().span_id());
-        }
-    }
     let recorder = TraceRecorder::new();
     let (publisher, consumer) = queue::unbounded(recorded(&recorder, Destination::in_memory("orders")));
     let dropped_in = Arc::new(Mutex::new(Vec::new()));
     for _ in 0..3 {
-        publisher.try_publish(Payload(Arc::clone(&dropped_in))).unwrap();
+        publisher.try_publish(Dropped(Arc::clone(&dropped_in))).unwrap();
     }
     let in_hand = consumer.try_recv().unwrap();
     drop(consumer);

@@ -7,12 +7,12 @@ use std::{
 
 use ctxhop::{
     carrier::Headers,
-    messaging::{Destination, Settlement},
+    messaging::{Destination, Operation, Settlement},
     prelude::*,
     testing::TraceRecorder,
 };
 use opentelemetry::{
-    KeyValue,
+    Context, KeyValue,
     trace::{SpanKind, TraceContextExt},
 };
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
@@ -55,6 +55,31 @@ fn without_a_span_the_outer_context_is_sent() {
     let span = rig.span("ambient");
     assert!(span.attributes.is_empty() && span.links.is_empty(), "the outer span is not the operation's to change");
     assert!(rig.metrics().is_empty());
+}
+
+#[test]
+fn while_telemetry_is_suppressed_nothing_is_recorded_and_the_context_flows() {
+    let starts: [fn(&Destination) -> Operation; 8] = [
+        |orders| orders.send(&mut Headers::new()),
+        |orders| orders.send_batch(&mut [Headers::new()]),
+        |orders| orders.create(&mut Headers::new()),
+        |orders| orders.receive(&[traced()]),
+        |orders| orders.process(&Headers::new()),
+        |orders| orders.process_batch(&[traced()]),
+        |orders| orders.settle(Settlement::Ack, &Headers::new()),
+        |orders| orders.settle_batch(Settlement::Ack, &[traced()]),
+    ];
+    for (at, start) in starts.into_iter().enumerate() {
+        let rig = Rig::new();
+        let outer = rig.ambient().with_telemetry_suppressed();
+        outer.run(|| {
+            start(&rig.orders).run(|| {
+                assert_eq!(&current(), outer.span().span_context(), "{at}");
+                assert!(Context::is_current_telemetry_suppressed(), "{at}");
+            });
+        });
+        assert!(rig.recorder.spans().is_empty() && rig.metrics().is_empty(), "{at}");
+    }
 }
 
 #[test]
@@ -118,6 +143,7 @@ fn an_empty_batch_is_no_span() {
     let seen = ambient.run(|| rig.orders.process_batch(&Vec::<Headers>::new()).run(|| Some(current())));
     assert_eq!(seen.as_ref(), Some(ambient.span().span_context()));
     drop(rig.orders.receive(&[] as &[Headers]));
+    ambient.run(|| rig.orders.settle_batch(Settlement::Ack, &[] as &[Headers]).run(|| ()));
 
     drop(ambient);
     assert_eq!(rig.recorder.spans().len(), 1);

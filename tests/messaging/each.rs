@@ -29,7 +29,7 @@ use futures::{
 };
 use opentelemetry::{
     KeyValue,
-    trace::{SpanContext, Status},
+    trace::{SpanContext, Status, TraceContextExt},
 };
 
 use crate::rig::{CREATION, NoApples, Rig, current, linked, listed, traced};
@@ -381,6 +381,19 @@ fn settling_belongs_where_the_processing_does() {
 }
 
 #[test]
+fn the_spans_belong_to_what_is_current_where_the_loop_is_polled() {
+    let rig = Rig::new();
+    let (calls, polls) = (rig.ambient(), rig.ambient());
+    let parcels = stream::iter([Parcel::new("fine")]);
+    let each = calls.run(|| rig.orders.process_each(parcels, handle, Policy::unlimited()));
+    polls.run(|| block_on(each));
+    let parent = polls.span().span_context().span_id();
+    for name in ["process orders", "ack orders"] {
+        assert_eq!(rig.span(name).parent_span_id, parent, "{name}");
+    }
+}
+
+#[test]
 fn a_delivery_tells_its_destination_and_itself() {
     let rig = Rig::new();
     process(&rig, Parcel { count: Some(3), ..Parcel::new("fine") }, Policy::unlimited());
@@ -416,6 +429,19 @@ async fn a_settlement_that_never_returns_is_given_up() {
     assert_eq!(late.name, "ack orders");
     assert_eq!(late.status, Status::error("the settlement took too long"));
     assert!(listed(&late.attributes).contains("error.type=timeout"));
+}
+
+/// tokio has no timer there.
+#[test]
+fn a_time_limit_without_its_timer_costs_each_settlement_and_not_the_loop() {
+    let timerless = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for runtime in [None, Some(&timerless)] {
+        let _guard = runtime.map(tokio::runtime::Runtime::enter);
+        let rig = Rig::new();
+        let parcels = stream::iter(["fine", "none"].map(Parcel::new));
+        let tally = block_on(rig.orders.process_each(parcels, handle, Policy::within(Duration::from_secs(5))));
+        assert_eq!((tally.unsettled, tally.panicked, tally.acked), (2, 2, 0), "{runtime:?}");
+    }
 }
 
 /// What a client delivers that tells nothing of itself.

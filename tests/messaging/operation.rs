@@ -91,8 +91,15 @@ impl Fate {
                         self.outcome()
                     })
                 };
-                let result = catch_unwind(AssertUnwindSafe(run));
-                assert_eq!(result.ok(), (self != Self::Panics).then(|| self.outcome()));
+                match catch_unwind(AssertUnwindSafe(run)) {
+                    Ok(result) => assert!(self != Self::Panics && result == self.outcome()),
+                    Err(panic) => {
+                        assert!(
+                            self == Self::Panics && *panic.downcast::<&str>().unwrap() == "rotten",
+                            "its own panic"
+                        );
+                    }
+                }
             }
             _ => {
                 let midway = self == Self::DroppedMidway;
@@ -356,6 +363,16 @@ fn the_context_is_let_go_when_the_work_is_done() {
     let mut task = task::Context::from_waker(task::Waker::noop());
     assert!(running.as_mut().poll(&mut task).is_ready());
     assert_eq!(rig.recorder.spans().len(), 2, "the ambient span has ended too, though the future is still there");
+}
+
+#[test]
+fn what_is_done_panics_when_it_is_polled_again() {
+    let rig = Rig::new();
+    let mut running = pin!(rig.orders.send(&mut Headers::new()).run_async(|| ready(())));
+    let mut task = task::Context::from_waker(task::Waker::noop());
+    assert!(running.as_mut().poll(&mut task).is_ready());
+    catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(&mut task))).unwrap_err();
+    assert_eq!(rig.recorder.spans().len(), 1);
 }
 
 #[test]

@@ -17,4 +17,8 @@ fn error_types_of_ones_own() {
     assert_eq!(failures, [true, true, false]);
 
     assert!(().failure().is_none() && None::<u8>.failure().is_none());
+    assert!(
+        Ok::<Result<(), NoApples>, NoApples>(Err(NoApples)).failure().is_none(),
+        "an `Ok` is none, whatever is in it"
+    );
 }

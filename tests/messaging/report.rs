@@ -1,12 +1,14 @@
 //! What an operation's result tells: failures that are an `Ok`, and what is known only when a send returns.
 
+use std::cell::Cell;
+
 use ctxhop::{
     carrier::Headers,
     messaging::{Failure, Report},
 };
 use opentelemetry::trace::Status;
 
-use crate::rig::{NoApples, Rig, listed};
+use crate::rig::{NoApples, Rig, current, listed};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Confirmation {
@@ -52,6 +54,23 @@ fn an_ok_is_mostly_a_success() {
     let span = rig.span("send orders");
     assert_eq!(span.status, Status::Unset);
     assert!(listed(&span.attributes).contains("kafka.offset=42"));
+}
+
+/// In time to say something of the span, and where what it starts is no child of it.
+#[test]
+fn the_result_is_asked_outside_the_span_before_it_ends() {
+    let rig = Rig::new();
+    let asked = Cell::new(0);
+    let outside = |_: &(), _: &mut Report<'_>| {
+        assert!(!current().is_valid(), "the span is current");
+        assert!(rig.recorder.spans().is_empty(), "the span has ended before");
+        asked.set(asked.get() + 1);
+    };
+    rig.orders.send(&mut Headers::new()).on_ok(outside).run(|| Ok::<_, NoApples>(())).unwrap();
+    rig.recorder.clear();
+    let running = rig.orders.send(&mut Headers::new()).on_ok(outside).run_async(async || Ok::<_, NoApples>(()));
+    futures::executor::block_on(running).unwrap();
+    assert_eq!(asked.get(), 2);
 }
 
 #[test]

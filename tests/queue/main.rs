@@ -161,9 +161,10 @@ fn blocked_publisher_goes_on_with_the_next_delivery() {
 fn nobody_overtakes_who_waits_for_room() {
     let (publisher, consumer) = bounded(1);
     publisher.try_publish(0).unwrap();
-    let mut first = Box::pin(publisher.publish(1));
-    let mut second = pin!(publisher.publish(2));
+    // The wait begins at the first poll, not at the call.
     let mut third = pin!(publisher.publish(3));
+    let mut second = pin!(publisher.publish(2));
+    let mut first = Box::pin(publisher.publish(1));
     assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
     assert!(poll(third.as_mut()).is_pending());
 
@@ -313,6 +314,27 @@ fn who_gives_up_wakes_the_next_for_a_message_alone() {
     drop(called);
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "who was not called calls nobody");
     assert!(poll(next.as_mut()).is_ready());
+}
+
+/// A stream keeps its place while nobody polls it, so to call one stream alone could leave the message to nobody.
+#[test]
+fn a_message_wakes_every_stream_and_one_of_those_who_receive() {
+    let (publisher, consumer) = queue::unbounded(orders());
+    let wakers = [(); 4].map(|()| Arc::new(Woken::default()));
+    let mut tasks = wakers.clone().map(Waker::from).into_iter();
+    let mut waits = |mut future: std::pin::Pin<&mut dyn Future<Output = Option<Delivery<u32>>>>| {
+        let waker = tasks.next().unwrap();
+        assert!(future.as_mut().poll(&mut task::Context::from_waker(&waker)).is_pending());
+    };
+    let mut streams = [consumer.clone(), consumer.clone()];
+    for stream in &mut streams {
+        waits(pin!(stream.next()));
+    }
+    let (mut first, mut second) = (pin!(consumer.recv()), pin!(consumer.recv()));
+    waits(first.as_mut());
+    waits(second.as_mut());
+    publisher.try_publish(1).unwrap();
+    assert_eq!(wakers.map(|woken| woken.0.load(Ordering::SeqCst)), [1, 1, 1, 0]);
 }
 
 #[test]

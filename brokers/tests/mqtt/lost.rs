@@ -132,3 +132,31 @@ async fn no_acknowledgement_waits_for_the_next_connection() {
     while peer.inbox.poll(&mut peer.eventloop).await.unwrap().is_ok() {}
     assert!(!peer.eventloop.pending.iter().any(|request| matches!(request, Request::PubRec(_))));
 }
+
+/// As `select!` drops one whenever something else is faster. Here that is at every byte, and whatever the poll waits for.
+#[tokio::test]
+async fn a_poll_that_is_dropped_loses_no_message() {
+    let mut peer = Peer::new().await;
+    let mut stream = peer.connect(&[CONNACK]).await;
+    for message in [OLD, NEW] {
+        for byte in message {
+            stream.write_all(&[*byte]).await.unwrap();
+            for _ in 0..8 {
+                tokio::select! {
+                    biased;
+                    polled = peer.inbox.poll(&mut peer.eventloop) => drop(polled.unwrap().unwrap()),
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        }
+        let came = async {
+            tokio::select! {
+                polled = peer.inbox.poll(&mut peer.eventloop) => panic!("{polled:?}"),
+                came = peer.deliveries.next() => came.unwrap(),
+            }
+        };
+        let came = timeout(LIMIT, came).await.expect("a message in time");
+        assert!(message.ends_with(&came.message().payload) && came.message().payload.len() == 4);
+        came.ack().await.unwrap();
+    }
+}

@@ -49,7 +49,7 @@ fn values_that_are_not_bulk_strings() {
     assert!(!{ entry }.set("traceparent", "1".into()), "it is only to be read");
 }
 
-/// Gives these replies, and keeps where each claim starts, and how long each read may wait.
+/// Gives these replies, and keeps what was asked.
 #[derive(Clone, Default)]
 struct Replies(VecDeque<Value>, Arc<Mutex<Vec<String>>>);
 
@@ -65,13 +65,7 @@ impl ConnectionLike for Replies {
             Arg::Simple(text) => String::from_utf8_lossy(text).into_owned(),
             other => unreachable!("{other:?}"),
         };
-        let mut arguments = cmd.args_iter().map(text);
-        let asked = match arguments.next().as_deref() {
-            Some("XAUTOCLAIM") => format!("claim from {}", arguments.nth(4).unwrap()),
-            Some("XREADGROUP") => format!("read for {}", arguments.skip_while(|name| name != "BLOCK").nth(1).unwrap()),
-            other => unreachable!("{other:?}"),
-        };
-        self.1.lock().unwrap().push(asked);
+        self.1.lock().unwrap().push(cmd.args_iter().map(text).collect::<Vec<_>>().join(" "));
         let reply = self.0.pop_front().expect("a reply for each command");
         Box::pin(async { Ok(reply) })
     }
@@ -84,6 +78,16 @@ impl ConnectionLike for Replies {
     fn get_db(&self) -> i64 {
         0
     }
+}
+
+/// Where each claim starts, and how long each read may wait.
+fn starts_and_waits(asked: &Mutex<Vec<String>>) -> Vec<String> {
+    let short = |asked: &String| match asked.split(' ').collect::<Vec<_>>()[..] {
+        ["XAUTOCLAIM", _, _, _, _, start, ..] => format!("claim from {start}"),
+        ["XREADGROUP", .., "BLOCK", wait, "STREAMS", _, _] => format!("read for {wait}"),
+        _ => unreachable!("{asked}"),
+    };
+    asked.lock().unwrap().iter().map(short).collect()
 }
 
 fn entry(id: &str, fields: &[(&str, &str)]) -> Value {
@@ -157,9 +161,28 @@ fn a_claim_with_gaps_and_in_parts() {
     assert_eq!(entries, expected.map(|(id, count)| (id.to_owned(), Some(count))));
     // A read waits if there is nothing else to do.
     assert_eq!(
-        *asked.lock().unwrap(),
+        starts_and_waits(&asked),
         ["claim from 0-0", "read for 1", "claim from 3-0", "read for 1", "read for 250"]
     );
+}
+
+#[test]
+fn a_group_asks_as_it_says() {
+    let group = || Group::new("orders", "billing");
+    let cases = [
+        (group(), (60_000, 16, 250)),
+        (group().claim_after(Duration::from_secs(30)).batch(4).block(Duration::from_millis(100)), (30_000, 4, 100)),
+    ];
+    for (group, (idle, count, wait)) in cases {
+        let replies = Replies::from([nothing_claimed(), read(vec![entry("1-0", &[("a", "1")])])]);
+        let asked = replies.1.clone();
+        entries_of(&group, replies, 1);
+        let expected = [
+            format!("XAUTOCLAIM orders billing worker-1 {idle} 0-0 COUNT {count}"),
+            format!("XREADGROUP GROUP billing worker-1 COUNT {count} BLOCK {wait} STREAMS orders >"),
+        ];
+        assert_eq!(*asked.lock().unwrap(), expected);
+    }
 }
 
 /// Redis has a rest in between, although a claim is always due.
@@ -170,7 +193,7 @@ fn claims_that_find_nothing_take_turns_with_reads_that_wait() {
     let asked = replies.1.clone();
     let entries = entries_of(&Group::new("orders", "billing").claim_after(Duration::ZERO), replies, 1);
     assert_eq!(entries[0].delivery_count(), Some(1));
-    assert_eq!(*asked.lock().unwrap(), ["claim from 0-0", "read for 250", "claim from 0-0", "read for 250"]);
+    assert_eq!(starts_and_waits(&asked), ["claim from 0-0", "read for 250", "claim from 0-0", "read for 250"]);
 }
 
 #[test]

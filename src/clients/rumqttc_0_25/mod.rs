@@ -59,8 +59,8 @@ use crate::{
 pub use delivery::{Client, Deliveries, Delivery, Inbox, SettleError, deliveries};
 pub use opened::Opened;
 
-/// The user properties. A key or a value that MQTT has no room for is refused: more than 65,535 bytes, a control character.
-/// They describe the correlation data, if it is text.
+/// The user properties. A key or a value that MQTT has no room for is refused: more than 65,535 bytes, a control character,
+/// a non-character. They describe the correlation data, if it is text.
 impl Carrier for PublishProperties {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
         self.user_properties.get_all(key)
