@@ -115,7 +115,31 @@ async fn methods_can_be_named() {
     let (_serving, channel) = serve(&rig, rig.server().rpc_methods(["test.Echo/Unary"])).await;
     read(call(channel.clone(), "Unary", apples(1)).await).await.unwrap();
     read(call(channel, "Stream", apples(1)).await).await.unwrap();
-    rig.check(SpanKind::Server, &["test.Echo/Unary OK", "grpc OK"]).await;
+    let spans = rig.check(SpanKind::Server, &["test.Echo/Unary OK", "grpc OK"]).await;
+    // The metrics say the same as the spans.
+    let methods = spans.iter().map(|span| get(&span.attributes, "rpc.method").unwrap());
+    assert_eq!(methods.collect::<Vec<_>>(), ["test.Echo/Unary", "_OTHER"]);
+}
+
+#[tokio::test]
+async fn metadata_is_recorded_if_asked_for() {
+    let rig = Rig::new();
+    let name = http::HeaderName::from_static("x-shop");
+    let layer = rig.server().record_request_headers([name.clone()]).record_response_headers([name]);
+    let answer = |_| async {
+        let answer = http::Response::builder().header("grpc-status", "0").header("x-shop", "north");
+        let answer = answer.header("x-other", "secret").body(tonic::body::Body::empty()).unwrap();
+        Ok::<_, std::convert::Infallible>(answer)
+    };
+    let request = http::Request::post("/test.Echo/Unary").header("content-type", "application/grpc+proto");
+    let request = request.header("x-shop", "south").header("authorization", "secret");
+    let mut service = ServiceBuilder::new().layer(layer).service_fn(answer);
+    drop(tower::Service::call(&mut service, request.body(tonic::body::Body::empty()).unwrap()).await.unwrap());
+    let span = rig.check(SpanKind::Server, &["test.Echo/Unary OK"]).await.remove(0);
+    let said = |key| get(&span.attributes, key);
+    assert_eq!(said("rpc.request.metadata.x-shop").as_deref(), Some(r#"["south"]"#));
+    assert_eq!(said("rpc.response.metadata.x-shop").as_deref(), Some(r#"["north"]"#));
+    assert!(!format!("{span:?}").contains("secret"), "{span:?}");
 }
 
 #[tokio::test]
@@ -273,4 +297,24 @@ async fn a_refusal_without_a_status_of_grpc_shows_no_path() {
     let span = rig.spans().pop().unwrap();
     assert!(!span.name.contains("stranger"), "{}", span.name);
     assert_eq!(get(&span.attributes, "rpc.method").as_deref(), Some("_OTHER"));
+}
+
+/// Servers do not poll further.
+#[tokio::test]
+async fn a_drop_after_the_trailers_is_the_end() {
+    let rig = Rig::new();
+    let answer = |_| async {
+        let trailers = http::HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+        let frames = [http_body::Frame::data(Bytes::from_static(b"apple")), http_body::Frame::trailers(trailers)];
+        let frames = frames.map(Ok::<_, std::convert::Infallible>);
+        Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::StreamBody::new(stream::iter(frames))))
+    };
+    let mut service = ServiceBuilder::new().layer(rig.server()).service_fn(answer);
+    let request = http::Request::post("/test.Echo/Unary").header("content-type", "application/grpc").body(()).unwrap();
+    let mut body = tower::Service::call(&mut service, request).await.unwrap().into_body();
+    for _ in 0..2 {
+        http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+    }
+    drop(body);
+    rig.check(SpanKind::Server, &["test.Echo/Unary OK"]).await;
 }

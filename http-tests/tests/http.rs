@@ -1,6 +1,14 @@
 //! Each ending of a request over plain HTTP: axum's server and hyper's client, on real sockets.
 
-use std::{convert::Infallible, future::pending, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -22,9 +30,9 @@ use ctxhop::{
 use ctxhop_http_tests::{
     Task, listen,
     probe::{Chunks, Last, Probed},
-    rig::{Rig, get as attribute},
+    rig::{Rig, get as attribute, line},
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{
@@ -84,6 +92,12 @@ fn app(rig: &Rig, layer: TraceLayer<Server>) -> Router {
             }),
         )
         .route("/error", get(async |State(rig): State<Rig>| note(&rig, chunks(&rig, 1, Last::Error))))
+        .route(
+            "/flooded/error",
+            get(async |State(rig): State<Rig>| {
+                note(&rig, (StatusCode::SERVICE_UNAVAILABLE, chunks(&rig, 1, Last::Error)))
+            }),
+        )
         .route(
             "/panic",
             get(async |State(rig): State<Rig>| {
@@ -211,6 +225,9 @@ async fn ends_by_its_length() {
 async fn body_fails() {
     let server = "GET /error 200 (axum_core::error::Error: no more apples)";
     check(Method::GET, "/error", server, FAILS, &["chunk", "drop of chunks"]).await;
+    // It comes before the status.
+    let server = "GET /flooded/error 503 (axum_core::error::Error: no more apples)";
+    check(Method::GET, "/flooded/error", server, FAILS, &["chunk", "drop of chunks"]).await;
 }
 
 #[tokio::test]
@@ -307,15 +324,27 @@ async fn connection_is_reset() {
     rig.check_places(servers.first(), None, &["drop of chunks"]);
 }
 
+/// reqwest's client, which follows redirects itself.
+fn reqwest_client(
+    rig: &Rig,
+) -> impl Service<
+    Request<reqwest::Body>,
+    Response = Response<ctxhop::tower::ResponseBody<reqwest::Body>>,
+    Error: fmt::Debug,
+    Future: Send,
+> + Clone {
+    ServiceBuilder::new()
+        .layer(rig.client())
+        .map_response(Response::<reqwest::Body>::from)
+        .filter(|request: Request<reqwest::Body>| reqwest::Request::try_from(request))
+        .service(reqwest::Client::new())
+}
+
 #[tokio::test]
 async fn reqwest_sends() {
     let rig = Rig::new();
     let (_serving, address) = serve(app(&rig, rig.server())).await;
-    let client = ServiceBuilder::new()
-        .layer(rig.client())
-        .map_response(Response::<reqwest::Body>::from)
-        .filter(|request: Request<reqwest::Body>| reqwest::Request::try_from(request))
-        .service(reqwest::Client::new());
+    let client = reqwest_client(&rig);
     let request = |path: &str| Request::get(format!("{address}{path}")).body(reqwest::Body::default()).unwrap();
     let response = client.clone().oneshot(request("/stream")).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "apple apple apple ");
@@ -346,6 +375,16 @@ async fn follows_a_redirect() {
     let clients = rig.check(SpanKind::Client, &["GET 307", "GET 200"]).await;
     let resends: Vec<_> = clients.iter().map(|it| attribute(&it.attributes, "http.request.resend_count")).collect();
     assert_eq!(resends, [None, Some("1".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_client_that_follows_redirects_itself_has_one_span() {
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let request = Request::get(format!("{address}/moved")).body(reqwest::Body::default()).unwrap();
+    reqwest_client(&rig).oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+    rig.check(SpanKind::Client, &["GET 200"]).await;
+    rig.check(SpanKind::Server, &["GET /moved 307", "GET /orders/{id} 200"]).await;
 }
 
 #[tokio::test]
@@ -516,7 +555,7 @@ async fn suppressed() {
     assert_eq!(seen.span().span_context().trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
-/// No span; the trace goes on with the sampler's decision, and the metrics are there.
+/// No span is recorded; the trace goes on with the sampler's decision, and the metrics are there.
 #[tokio::test]
 async fn dropped_by_the_sampler() {
     let rig = Rig::sampled(Sampler::AlwaysOff);
@@ -570,6 +609,20 @@ async fn headers_and_secrets_are_recorded_if_asked_for() {
 }
 
 /// Sends a request in a context, and counts who holds that afterwards. The connection stays in the pool.
+async fn held_by<S, B, T>(rig: &Rig, client: S, request: Request<B>) -> usize
+where
+    S: Service<Request<B>, Response = Response<T>, Error: fmt::Debug> + Clone,
+    T: http_body::Body,
+{
+    let held = Arc::new("held");
+    let cx = Context::new().with_value(held.clone());
+    let response = client.clone().oneshot(request).with_context(cx).await.unwrap();
+    assert!(response.into_body().collect().await.is_ok());
+    // It has ended, whoever holds it.
+    rig.check(SpanKind::Client, &["GET 200"]).await;
+    Arc::strong_count(&held) - 1
+}
+
 async fn held_by_the_pool<E>(executor: E) -> usize
 where
     E: hyper::rt::Executor<Pin<Box<dyn Future<Output = ()> + Send>>> + Clone + Send + Sync + 'static,
@@ -577,16 +630,7 @@ where
     let rig = Rig::new();
     let (_serving, address) = serve(app(&rig, rig.server())).await;
     let pool = Client::builder(executor).build::<_, Empty<Bytes>>(HttpConnector::new());
-    let client = rig.client().layer(pool);
-    let held = Arc::new("held");
-    let cx = Context::new().with_value(held.clone());
-    let response = client.clone().oneshot(request(Method::GET, &address, "/orders/7")).with_context(cx);
-    response.await.unwrap().into_body().collect().await.unwrap();
-    // It has ended, whoever holds it.
-    rig.check(SpanKind::Client, &["GET 200"]).await;
-    let holders = Arc::strong_count(&held) - 1;
-    drop(client);
-    holders
+    held_by(&rig, rig.client().layer(pool), request(Method::GET, &address, "/orders/7")).await
 }
 
 #[tokio::test]
@@ -594,4 +638,194 @@ async fn a_pooled_connection_holds_nothing() {
     assert_eq!(held_by_the_pool(TokioExecutor::new()).await, 0);
     // As `Propagating` warns.
     assert_ne!(held_by_the_pool(Propagating::new(TokioExecutor::new())).await, 0);
+
+    let rig = Rig::new();
+    let (_serving, address) = serve(app(&rig, rig.server())).await;
+    let request = Request::get(format!("{address}/orders/7")).body(reqwest::Body::default()).unwrap();
+    assert_eq!(held_by(&rig, reqwest_client(&rig), request).await, 0);
+}
+
+// ---- Without a connection --------------------------------------------------------------------------------------------
+
+/// A request over HTTP, and one over gRPC, with the beginning of its span's line.
+fn requests() -> [(Request<()>, &'static str); 2] {
+    let request = || Request::builder().uri("/test.Echo/Unary");
+    [
+        (request().body(()).unwrap(), "GET"),
+        (request().header("content-type", "application/grpc").body(()).unwrap(), "test.Echo/Unary"),
+    ]
+}
+
+/// Calls the layer around a service that panics in this place, and gives the lines of the spans that have ended by then. What has
+/// panicked is still there.
+fn panic_in<K>(rig: &Rig, layer: &TraceLayer<K>, place: &str, request: &Request<()>) -> Vec<String> {
+    let unwound = |work: &mut dyn FnMut()| {
+        let panicked = catch_unwind(AssertUnwindSafe(work)).is_err();
+        panicked.then(|| rig.spans().iter().map(line).collect::<Vec<_>>())
+    };
+    let mut service = layer.layer(tower::service_fn(|_: Request<()>| {
+        assert_ne!(place, "call", "on purpose");
+        async {
+            assert_ne!(place, "future", "on purpose");
+            Ok::<_, Infallible>(Response::new(chunks(rig, 0, Last::Panic)))
+        }
+    }));
+    let mut future = None;
+    if let Some(lines) = unwound(&mut || future = Some(Box::pin(service.call(request.clone())))) {
+        return lines;
+    }
+    let mut future = future.unwrap();
+    let mut response = None;
+    if let Some(lines) = unwound(&mut || response = future.as_mut().now_or_never()) {
+        return lines;
+    }
+    assert!(unwound(&mut || _ = future.as_mut().now_or_never()).is_some(), "polled again after it was ready");
+    let mut body = response.unwrap().unwrap().into_body();
+    unwound(&mut || drop(body.frame().now_or_never())).expect("a panic in the body")
+}
+
+#[tokio::test]
+async fn a_panic_goes_on_after_the_span_has_ended() {
+    for (request, name) in requests() {
+        for place in ["call", "future", "body"] {
+            let status = if place == "body" && name == "GET" { " 200" } else { "" };
+            let expected = format!("{name}{status} (panic: panicked)");
+            let rig = Rig::new();
+            assert_eq!(panic_in(&rig, &rig.server(), place, &request), [&*expected], "a server's {place}");
+            rig.check(SpanKind::Server, &[&expected]).await;
+            let rig = Rig::new();
+            assert_eq!(panic_in(&rig, &rig.client(), place, &request), [&*expected], "a client's {place}");
+            rig.check(SpanKind::Client, &[&expected]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_a_failure() {
+    for (request, name) in requests() {
+        let rig = Rig::new();
+        let fails = tower::service_fn(async |_: Request<()>| {
+            Err::<Response<Empty<Bytes>>, _>(std::io::Error::other("no more apples"))
+        });
+        assert!(rig.client().layer(rig.server().layer(fails)).oneshot(request).await.is_err());
+        let expected = format!("{name} (std::io::error::Error: no more apples)");
+        rig.check(SpanKind::Server, &[&expected]).await;
+        rig.check(SpanKind::Client, &[&expected]).await;
+    }
+}
+
+/// A server drops the body without a poll where the protocol has none.
+#[tokio::test]
+async fn a_response_whose_body_is_not_sent_is_complete() {
+    for (method, status, expected) in [
+        (Method::HEAD, 200, "HEAD 200"),
+        (Method::GET, 204, "GET 204"),
+        (Method::GET, 304, "GET 304"),
+        (Method::GET, 200, "GET 200 (cancelled: cancelled)"),
+    ] {
+        let rig = Rig::new();
+        let service = tower::service_fn(async |_: Request<()>| {
+            let body = chunks(&rig, 1, Last::Nothing);
+            Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap())
+        });
+        let request = Request::builder().method(method).body(()).unwrap();
+        drop(rig.server().layer(service).oneshot(request).await.unwrap());
+        rig.check(SpanKind::Server, &[expected]).await;
+    }
+}
+
+/// Answers with the headers that it was sent.
+async fn mirror(request: Request<()>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let mut response = Response::new(Empty::new());
+    *response.headers_mut() = request.headers().clone();
+    Ok(response)
+}
+
+/// The headers that a client adds to a request in this context.
+async fn sent_in(layer: TraceLayer<ctxhop::tower::Client>, cx: &Context) -> http::HeaderMap {
+    let sent = layer.layer(tower::service_fn(mirror)).oneshot(Request::new(()));
+    sent.with_context(cx.clone()).await.unwrap().headers().clone()
+}
+
+#[tokio::test]
+async fn a_client_goes_on_with_what_is_current() {
+    let rig = Rig::new();
+    let cx = Context::new().with_span(rig.tracer().start("caller"));
+    let caller = cx.span().span_context().clone();
+    let sent = sent_in(rig.client(), &cx).await;
+    let client = rig.check(SpanKind::Client, &["GET 200"]).await.remove(0);
+    assert_eq!(client.parent_span_id, caller.span_id());
+    let traceparent = |span, flags| format!("00-{}-{span}-{flags}", caller.trace_id());
+    assert_eq!(sent["traceparent"], traceparent(client.span_context.span_id(), "01"));
+
+    // There is no span, and what is current flows on.
+    let sent = sent_in(rig.client(), &cx.with_telemetry_suppressed()).await;
+    assert_eq!(sent["traceparent"], traceparent(caller.span_id(), "01"));
+    rig.check(SpanKind::Client, &["GET 200"]).await;
+
+    // The sampler drops the span, and all that follows.
+    let sent = sent_in(Rig::sampled(Sampler::AlwaysOff).client(), &cx).await;
+    let sent = sent["traceparent"].to_str().unwrap();
+    assert!(sent.starts_with(&format!("00-{}-", caller.trace_id())) && sent.ends_with("-00"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_client_adds_no_more_than_its_limit() {
+    let members = (0..60).map(|n| opentelemetry::KeyValue::new(format!("key{n:02}"), "x".repeat(124)));
+    let state = (0..31).map(|n| (format!("vendor{n:02}"), "y".repeat(248)));
+    let state = opentelemetry::trace::TraceState::from_key_value(state).unwrap();
+    let span = opentelemetry::trace::SpanContext::new(
+        7_u128.into(),
+        7_u64.into(),
+        opentelemetry::TraceFlags::SAMPLED,
+        true,
+        state,
+    );
+    let cx = Context::new().with_remote_span_context(span).with_baggage(members);
+    let rig = Rig::new();
+    for (layer, limit) in [(rig.client(), 8_192), (rig.client().header_bytes(2_000), 2_000)] {
+        let sent = sent_in(layer, &cx).await;
+        let bytes: usize = sent.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        assert!((limit - 300..=limit).contains(&bytes), "{bytes} of {limit}");
+        assert!(sent.contains_key("traceparent"), "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn methods_and_addresses_can_be_named() {
+    for (method, expected) in [("HARVEST", "HARVEST 200"), ("GET", "HTTP 200")] {
+        let rig = Rig::new();
+        let server = rig.server().http_methods(["HARVEST"]).server_address("shop.internal", 8443);
+        let client = rig.client().http_methods(["HARVEST"]).server_address("shop.internal", 8443);
+        let request = Request::builder().method(method).uri("http://shop.example/").body(()).unwrap();
+        drop(client.layer(server.layer(tower::service_fn(mirror))).oneshot(request).await.unwrap());
+        for kind in [SpanKind::Server, SpanKind::Client] {
+            let span = rig.check(kind, &[expected]).await.remove(0);
+            let said = ["server.address", "server.port"].map(|key| attribute(&span.attributes, key).unwrap());
+            assert_eq!(said, ["shop.internal", "8443"]);
+        }
+        let measured = |point: &ctxhop_http_tests::rig::Point| {
+            point.metric.starts_with("http.client.") && point.get("server.address").as_deref() == Some("shop.internal")
+        };
+        assert!(rig.points().iter().any(measured));
+    }
+}
+
+#[tokio::test]
+async fn spans_of_tracing_in_a_handler_are_children_of_the_requests() {
+    use tracing_subscriber::layer::SubscriberExt;
+    let rig = Rig::new();
+    let layer = tracing_opentelemetry::layer().with_tracer(rig.tracer());
+    let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let service = tower::service_fn(|request: Request<()>| {
+        drop(tracing::info_span!("in the call"));
+        async {
+            tracing::info_span!("in the future").in_scope(|| ());
+            mirror(request).await
+        }
+    });
+    drop(rig.server().layer(service).oneshot(Request::new(())).await.unwrap());
+    let server = rig.check(SpanKind::Server, &["GET 200"]).await.remove(0);
+    let parents: Vec<_> = rig.ended(SpanKind::Internal, 2).await.iter().map(|span| span.parent_span_id).collect();
+    assert_eq!(parents, [server.span_context.span_id(); 2]);
 }

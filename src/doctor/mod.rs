@@ -46,7 +46,7 @@ use opentelemetry::{
 
 /// Looks at the set-up of this program, as this thread sees it now.
 ///
-/// Use it at the end of the set-up, or in a test of it. It takes some microseconds.
+/// Use it at the end of the set-up, or in a test of it.
 ///
 /// The checks start spans, which are named `ctxhop.doctor`. Their parent is remote and not sampled, so a sampler that follows
 /// its parent, which is the default, drops them. Any other sampler may export them.

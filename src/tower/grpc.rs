@@ -253,7 +253,17 @@ fn percent_decoded(value: &[u8]) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{Code, parse_timeout, percent_decoded};
+    use super::{Code, Side, parse_timeout, percent_decoded};
+
+    /// What the conventions say of each status.
+    #[test]
+    fn a_server_fails_by_its_own_faults_and_a_client_unless_all_is_well() {
+        let faults = ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
+        for code in (0..17).map(Code) {
+            assert_eq!(Side::Server.grpc_fails(code), faults.contains(&code.name()), "{code:?}");
+            assert_eq!(Side::Client.grpc_fails(code), code.name() != "OK", "{code:?}");
+        }
+    }
 
     #[test]
     fn timeouts_are_digits_and_a_unit() {

@@ -37,9 +37,12 @@ use crate::{BaggagePolicy, Trust};
 ///   the status code, the name of the error's type, `panic` or `cancelled`. A failure of the body comes before the status.
 /// - A drop after the last byte that `content-length` announced, of the body of a `HEAD`, or after gRPC's trailers, is the
 ///   body's end: servers do not poll further.
+/// - A gRPC server fails by `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS`. The other
+///   statuses are the client's mistakes.
 /// - In the work, exactly the request's context is current, as for any [`WithContext`](crate::WithContext). If there is no
-///   span, because the sampler drops it or telemetry is suppressed, that is the remote context at a server, and the current
-///   one at a client: it flows on.
+///   span, because nobody makes spans or telemetry is suppressed, that is the remote context at a server, and the current
+///   one at a client: it flows on. A span that the sampler drops is no parent to any that is recorded: the trace flows on as
+///   not sampled.
 /// - While telemetry is suppressed nothing is recorded, neither spans nor metrics.
 ///
 /// # Limits
@@ -167,9 +170,9 @@ impl<R> TraceLayer<Server, R> {
 
     /// The methods of gRPC that this server has. All others are `_OTHER`.
     ///
-    /// Without it, a method counts as unknown if its answer is `UNIMPLEMENTED` and nothing else. Use it where something
-    /// answers strangers before that, a check of credentials for instance: the name of a method is an attribute of metrics,
-    /// and strangers can send any.
+    /// Without it, a method counts as unknown if its answer is `UNIMPLEMENTED` and nothing else, or a refusal without a
+    /// `grpc-status`. Use it where something answers strangers before that, a check of credentials for instance: the name of a method is an
+    /// attribute of metrics, and strangers can send any.
     ///
     /// # Examples
     ///
