@@ -8,7 +8,11 @@ use std::{
     process::{Command, Output},
 };
 
-use ctxhop::doctor::{self, Diagnosis, Finding, Severity};
+use ctxhop::{
+    doctor::{self, Diagnosis, Finding, Severity},
+    testing::TraceRecorder,
+};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use setups::SETUPS;
 
 const CHILD: &str = "CTXHOP_DOCTOR_SET_UP";
@@ -50,6 +54,28 @@ fn a_variable_that_the_sdk_does_not_read_is_named() {
     let output =
         run("healthy", &[("OTEL_PROPAGATORS", "b3"), ("OTEL_SDK_DISABLED", ""), ("OTEL_SERVICE_NAME", "shop")]);
     assert_eq!(found(&output), r#"[IgnoredVariable { name: "OTEL_PROPAGATORS" }]"#);
+}
+
+/// A sampler that follows its parent drops the spans of the checks, and another one may not.
+#[test]
+fn the_spans_of_the_checks_have_a_parent_that_is_not_sampled() {
+    if env::var(CHILD).is_ok() {
+        let recorder = TraceRecorder::with_provider(SdkTracerProvider::builder());
+        recorder.install_global();
+        drop(doctor::check());
+        assert!(recorder.spans().is_empty());
+        let recorder = TraceRecorder::new();
+        recorder.install_global();
+        drop(doctor::check());
+        let spans = recorder.spans();
+        assert!(!spans.is_empty() && spans.iter().all(|span| span.name == "ctxhop.doctor"), "{spans:?}");
+        assert!(spans.iter().all(|span| span.parent_span_is_remote), "{spans:?}");
+        return;
+    }
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", "the_spans_of_the_checks_have_a_parent_that_is_not_sampled"]).env(CHILD, "");
+    let output = child.env_remove("OTEL_TRACES_SAMPLER").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use ctxhop::{
 use opentelemetry::{
     Context,
     context::{ContextObserver, GlobalContextObserver},
-    trace::{TraceContextExt, Tracer, TracerProvider},
+    trace::{SpanKind, TraceContextExt, Tracer, TracerProvider},
 };
 use opentelemetry_sdk::{
     error::OTelSdkResult,
@@ -146,6 +146,38 @@ const PROGRAMS: &[Program] = &[
             });
         },
         expected: &["LOST      1 of 1 captures"],
+    },
+    Program {
+        name: "a trace that is started on purpose",
+        broken: |tracer| bare_thread(tracer, std::thread::spawn),
+        mended: |tracer| {
+            let _open = tracer.start("other");
+            drop(tracer.start("expected root"));
+            for kind in [SpanKind::Server, SpanKind::Consumer] {
+                drop(tracer.span_builder("of a message").with_kind(kind).start(tracer));
+            }
+        },
+        expected: &["ROOT      1 span"],
+    },
+    Program {
+        name: "a provider without the processor",
+        broken: |tracer| block_on(lost(tracer.clone(), |work| tokio::spawn(work))),
+        mended: |_| block_on(lost(SdkTracerProvider::builder().build().tracer("other"), |work| tokio::spawn(work))),
+        expected: &["LOST      1 of 1 captures"],
+    },
+    Program {
+        name: "a hop in the work of another one, which holds an ended span",
+        broken: |tracer| {
+            let request = Context::new().with_span(tracer.start("GET /orders"));
+            request.clone().wrap(|| mem::forget(1.with_current_context()))();
+            request.span().end();
+        },
+        mended: |tracer| {
+            let request = Context::new().with_span(tracer.start("GET /orders"));
+            request.clone().wrap(|| drop(1.with_current_context()))();
+            request.span().end();
+        },
+        expected: &["HELD      1 hop holds the ended span \"GET /orders\"", "by way of: wrap at tests/strict.rs"],
     },
     Program {
         name: "a hop in a processor, while a span ends",
@@ -353,6 +385,14 @@ fn a_problem_is_logged_or_panics_where_it_is_seen() {
     );
 }
 
+/// An attach never panics, because destructors attach.
+#[test]
+fn a_thread_without_room_does_not_panic() {
+    let output = start("broken: a thread without room", "panic");
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stderr).contains("ctxhop strict: FULL      1 context found no room"), "{output:?}");
+}
+
 #[test]
 fn beside_another_observer_the_hop_is_named_and_not_the_guard() {
     let mut child = child("broken: a guard that is forgotten, and seen later", "count");
@@ -371,7 +411,10 @@ fn run(name: &str) {
         Ok("panic") => Action::Panic,
         _ => Action::Count,
     };
-    let strict = *STRICT.get_or_init(|| strict::install(Config::new().on_problem(action).patience(Duration::ZERO)));
+    let config = Config::new().on_problem(action).patience(Duration::ZERO).expect_roots(["expected root"]);
+    STRICT.get_or_init(|| strict::install(config));
+    // It is the same one, and has the settings of the first call.
+    let strict = strict::install(Config::new().on_problem(Action::Log).patience(Duration::MAX));
     assert_eq!(strict.report().names_guards(), is_alone);
     let tracer = SdkTracerProvider::builder().with_span_processor(strict.processor()).build().tracer("strict");
     let (kind, name) = name.split_once(": ").unwrap();

@@ -312,13 +312,21 @@ fn samples_everything_whatever_the_environment_says() {
         span.add_event("kept", Vec::new());
         span.add_link(SpanContext::NONE, Vec::new());
         drop(span);
+        let mut span = recorder.tracer("test").start("full");
+        for _ in 0..129 {
+            span.set_attribute(KeyValue::new("one of many", true));
+            span.add_event("one of many", Vec::new());
+            span.add_link(SpanContext::NONE, Vec::new());
+        }
+        drop(span);
         let unsampled = SpanContext::new(1.into(), 1.into(), TraceFlags::NOT_SAMPLED, true, TraceState::default());
         let parent = Context::new().with_remote_span_context(unsampled);
         drop(recorder.tracer("test").start_with_context("below unsampled", &parent));
 
         let spans = recorder.spans();
-        assert_eq!(spans.len(), 2);
-        assert_eq!((spans[0].attributes.len(), spans[0].events.len(), spans[0].links.len()), (1, 1, 1));
+        assert_eq!(spans.len(), 3);
+        let kept = |span: &SpanData| (span.attributes.len(), span.events.len(), span.links.len());
+        assert_eq!([kept(&spans[0]), kept(&spans[1])], [(1, 1, 1), (128, 128, 128)]);
     }
 }
 

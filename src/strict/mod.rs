@@ -155,8 +155,8 @@ pub enum Action {
     Count,
     /// It is written to the standard error, too.
     Log,
-    /// The thread panics with it. `FULL` is written to the standard error, because destructors attach, too; so is every problem
-    /// of a thread that is panicking already.
+    /// The thread panics with it. A thread that is panicking already writes it to the standard error, and `FULL` is always
+    /// written there, because destructors attach contexts.
     Panic,
 }
 
