@@ -105,6 +105,22 @@ fn publishing_captures_at_the_call() {
 }
 
 #[test]
+fn a_publish_ends_when_its_message_is_in_the_queue() {
+    let recorder = TraceRecorder::new();
+    let (publisher, consumer) = orders(&recorder);
+    publisher.try_publish("apples").unwrap();
+    recorder.clear();
+    let mut waiting = pin!(publisher.publish("pears"));
+    let mut task = task::Context::from_waker(Waker::noop());
+    assert!(waiting.as_mut().poll(&mut task).is_pending());
+    assert!(recorder.spans().is_empty(), "it waits for room");
+    consumer.try_recv().unwrap().ack();
+    assert!(recorder.spans().is_empty(), "there is room, and it has not taken it");
+    assert!(waiting.as_mut().poll(&mut task).is_ready());
+    assert_eq!(spans(&recorder, "send orders")[0].status, Status::Unset);
+}
+
+#[test]
 fn attempts_are_counted_and_linked() {
     let recorder = TraceRecorder::new();
     let (publisher, consumer) = orders(&recorder);

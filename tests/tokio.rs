@@ -12,7 +12,9 @@ use std::{
 
 use ctxhop::prelude::*;
 use opentelemetry::Context;
-use support::{Case, Ended, Fate, Job, Output, Task, assert_stranger, check_closure, check_future, stranger, tag};
+use support::{
+    Case, Ended, Fate, Job, Output, Task, assert_stranger, check_closure, check_future, stranger, tag, tagged,
+};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::{AbortHandle, JoinError, JoinHandle, JoinSet, LocalSet},
@@ -309,4 +311,41 @@ fn ten_thousand_tasks_with_nested_spawns_never_see_anothers_context() {
         }
     });
     assert!(threads.lock().unwrap().len() > 1, "more than one thread took part");
+}
+
+/// What polls work on its own task, or runs it on its own thread, needs no hop.
+#[test]
+fn what_is_no_hop_needs_none() {
+    use futures::{FutureExt, StreamExt, stream};
+    type Form = (&'static str, fn() -> Pin<Box<dyn Future<Output = Vec<Option<&'static str>>>>>);
+    async fn seen() -> Option<&'static str> {
+        let before = tag();
+        tokio::task::yield_now().await;
+        before.filter(|before| tag() == Some(before))
+    }
+    const FORMS: [Form; 8] = [
+        (".await", || async { vec![seen().await] }.boxed_local()),
+        ("block_on", || async { vec![futures::executor::block_on(async { tag() })] }.boxed_local()),
+        ("block_in_place", || async { vec![tokio::task::block_in_place(tag)] }.boxed_local()),
+        ("select!", || {
+            async {
+                tokio::select! { seen = seen() => vec![seen] }
+            }
+            .boxed_local()
+        }),
+        ("join!", || async { <[_; 2]>::from(tokio::join!(seen(), seen())).into() }.boxed_local()),
+        ("timeout", || async { vec![tokio::time::timeout(TIMEOUT, seen()).await.unwrap()] }.boxed_local()),
+        ("FuturesUnordered", || stream::FuturesUnordered::from_iter([seen(), seen()]).collect().boxed_local()),
+        ("buffer_unordered", || stream::iter([seen(), seen()]).buffer_unordered(2).collect().boxed_local()),
+    ];
+    const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+    let runtime = runtime(Builder::new_multi_thread());
+    for (name, form) in FORMS {
+        let saw = runtime.block_on(tagged("ours").run_async(form));
+        assert!(!saw.is_empty() && saw.iter().all(|saw| *saw == Some("ours")), "{name}: {saw:?}");
+    }
+
+    // Two that share a thread, each with a context of its own.
+    let both = async { tokio::join!(seen().with_context(tagged("a")), seen().with_context(tagged("b"))) };
+    assert_eq!(runtime.block_on(both), (Some("a"), Some("b")));
 }

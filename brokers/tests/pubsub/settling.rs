@@ -3,9 +3,10 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use ctxhop::{carrier::Carrier, messaging::Policy};
@@ -186,6 +187,27 @@ async fn with_exactly_once_delivery_a_settlement_is_confirmed() {
         delivery.into_parts()
     };
     assert!(matches!(handler, google_cloud_pubsub::subscriber::handler::Handler::ExactlyOnce(_)));
+}
+
+/// The server is gone before the settlement, and only who waits for it can tell.
+#[tokio::test]
+async fn with_exactly_once_delivery_what_nobody_confirms_is_unsettled() {
+    for (subscription, settled) in [("orders/billing?once=1", (0, 1)), ("orders/billing", (1, 0))] {
+        let shop = Shop::with(subscription).await;
+        shop.send(apples()).await;
+        let deliveries = shop.deliveries("billing").await.take(1);
+        let Shop { rig, pubsub, publisher, orders } = shop;
+        let server = Mutex::new(Some(pubsub));
+        let gone = async |_| {
+            drop(server.lock().unwrap().take());
+            Ok::<_, io::Error>(())
+        };
+        let each = orders.try_process_each(deliveries, gone, Policy::within(Duration::from_secs(1)));
+        let tally = timeout(LIMIT, each).await.expect("a loop that ends").unwrap();
+        assert_eq!((tally.acked, tally.unsettled), settled, "{subscription}");
+        rig.tree().assert_single_trace();
+        drop(publisher);
+    }
 }
 
 /// By Google's own calls, for a handler that takes many messages at once.
