@@ -9,7 +9,7 @@ use std::{
     },
     task::{self, Wake, Waker},
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use ctxhop::testing::{TraceRecorder, TraceTree};
@@ -156,6 +156,17 @@ fn a_future_waits_for_a_span_that_ends_in_another_task() {
     let tree =
         futures::executor::block_on(recorder.wait_until_async(Duration::ZERO, |tree| tree.find("late").is_some()));
     assert_eq!(tree.trace_count(), 1);
+}
+
+#[test]
+fn the_limit_of_a_future_begins_with_its_first_poll() {
+    let recorder = TraceRecorder::new();
+    let (limit, made) = (10 * SHORT, Instant::now());
+    let mut wait = Box::pin(recorder.wait_until_async(limit, |_| false));
+    while made.elapsed() < limit {
+        thread::yield_now();
+    }
+    assert!(wait.as_mut().poll(&mut task::Context::from_waker(Waker::noop())).is_pending());
 }
 
 /// A span may end on a thread that holds what the woken task's scheduler needs, so no lock is held then.

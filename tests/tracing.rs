@@ -214,6 +214,23 @@ fn guards_may_be_dropped_in_any_order() {
     });
 }
 
+/// It lies on a thread of its own, with which it goes.
+#[test]
+fn a_guard_that_is_forgotten_holds_those_around_it() {
+    let rig = Rig::new();
+    let dispatch = rig.dispatch();
+    on_another_thread(move || {
+        dispatcher::with_default(&dispatch, || {
+            let [outer, inner] = ["outer", "inner"].map(|name| info_span!("captured", name));
+            let guard = outer.in_scope(TracingSnapshot::capture).attach();
+            std::mem::forget(inner.in_scope(TracingSnapshot::capture).attach());
+            drop(guard);
+            assert_eq!(Seen::now(), Seen::of(&inner));
+        });
+    });
+    assert_eq!(rig.recorder.open_spans().len(), 2, "both are held");
+}
+
 /// The worst that a task can do to its thread: to keep a guard over an await.
 #[test]
 fn a_span_that_is_left_meanwhile_is_not_put_back() {
