@@ -288,6 +288,26 @@ fn guards_see_their_own_context_however_many() {
 }
 
 #[test]
+fn places_that_become_free_below_change_nothing() {
+    on_a_big_stack(|| {
+        // The last of them is beyond OpenTelemetry's limit.
+        let mut guards: Vec<_> = (1..=65_536).map(|n| Some(Snapshot::attach(at_level(n)))).collect();
+        for free in 65_525..65_534 {
+            guards[free] = None;
+        }
+        // What is innermost now is attached again, and there is room above it.
+        guards.pop();
+        guards.extend((65_536..65_560).map(|n| Some(Snapshot::attach(at_level(n)))));
+        let mut rest: Vec<_> = guards.into_iter().zip(1..).filter(|(guard, _)| guard.is_some()).collect();
+        while let Some((guard, n)) = rest.pop() {
+            assert_eq!(level(), Some(Level(n)));
+            drop(guard);
+        }
+        assert_eq!(level(), None);
+    });
+}
+
+#[test]
 fn futures_and_messages_see_their_own_context_however_deep() {
     on_a_big_stack(|| {
         let case = Case::new("deep", Submitted::Set, Fate::Completes);

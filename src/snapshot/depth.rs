@@ -59,11 +59,12 @@ impl Drop for Guard {
     }
 }
 
-thread_local!(static STACK: RefCell<Stack> = const { RefCell::new(Stack { last: None, contexts: Vec::new() }) });
+thread_local!(static STACK: RefCell<Stack> = const { RefCell::new(Stack { last: Vec::new(), contexts: Vec::new() }) });
 
 struct Stack {
-    /// Has the innermost of `contexts` in the last place of OpenTelemetry's stack.
-    last: Option<ContextGuard>,
+    /// The last one has the innermost of `contexts` in the last place of OpenTelemetry's stack. Those before it fill places that became
+    /// free below, so that nothing can be attached above ours that is not ours.
+    last: Vec<ContextGuard>,
     /// Those whose guards were dropped too early are `None`.
     contexts: Vec<Option<Context>>,
 }
@@ -72,8 +73,8 @@ impl Stack {
     /// `guard` is there if the context has got the last place. If not, somebody else has it: us, or others.
     fn push(&mut self, context: &mut Option<Context>, guard: Option<ContextGuard>) -> Place {
         match (guard, &*context) {
-            (Some(guard), _) if self.contexts.is_empty() => self.last = Some(guard),
-            (None, Some(context)) if self.last.is_some() => self.attach(context),
+            (Some(guard), _) => self.last.push(guard),
+            (None, Some(context)) if !self.last.is_empty() => self.attach(context),
             _ => return Place::None,
         }
         self.contexts.push(context.take());
@@ -88,7 +89,7 @@ impl Stack {
             }
             match self.contexts.last().cloned().flatten() {
                 Some(context) => self.attach(&context),
-                None => self.last = None,
+                None => while self.last.pop().is_some() {},
             }
         }
         removed
@@ -96,9 +97,16 @@ impl Stack {
 
     /// In place of the innermost one. That is in `contexts` too, so that nothing is destroyed here.
     fn attach(&mut self, context: &Context) {
-        self.last = None;
-        trail::attaching();
-        self.last = Some(Context::attach(context.clone()));
+        self.last.pop();
+        loop {
+            trail::attaching();
+            let guard = Context::attach(context.clone());
+            let position = position(&guard);
+            self.last.push(guard);
+            if position.is_none_or(|position| position >= LAST) {
+                return;
+            }
+        }
     }
 }
 
