@@ -292,9 +292,7 @@ fn places_that_become_free_below_change_nothing() {
     on_a_big_stack(|| {
         // The last of them is beyond OpenTelemetry's limit.
         let mut guards: Vec<_> = (1..=65_536).map(|n| Some(Snapshot::attach(at_level(n)))).collect();
-        for free in 65_525..65_534 {
-            guards[free] = None;
-        }
+        guards[65_525..65_534].fill_with(|| None);
         // What is innermost now is attached again, and there is room above it.
         guards.pop();
         guards.extend((65_536..65_560).map(|n| Some(Snapshot::attach(at_level(n)))));

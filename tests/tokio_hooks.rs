@@ -208,6 +208,22 @@ fn beyond_the_capacity_tasks_run_in_an_empty_context_and_are_counted() {
     assert!(hooks.is_empty());
 }
 
+/// So the capacity is about what it says, also for a million tasks.
+#[test]
+fn tasks_spread_evenly_over_the_parts_of_the_map() {
+    let hooks = Hooks::new().capacity(1_280);
+    let [current, _] = runtimes(&hooks);
+    current.block_on(async {
+        // 20 a part have room, and 15 are expected.
+        let tasks: Vec<_> = (0..960).map(|_| spawn_in(tagged("request"), async { tag() })).collect();
+        assert_eq!((hooks.len(), hooks.is_empty(), hooks.refused()), (960, false, 0));
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), Some("request"));
+        }
+    });
+    assert!(hooks.is_empty());
+}
+
 #[test]
 fn hooks_of_ones_own_call_these() {
     let (hooks, spawned) = (Hooks::new(), Arc::new(AtomicUsize::new(0)));
