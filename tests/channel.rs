@@ -606,6 +606,26 @@ fn a_watch_whose_value_is_not_modified_keeps_its_context() {
     assert_eq!(seen(), (2, Some("second")));
 }
 
+#[test]
+fn a_watch_is_modified_in_the_callers_context_and_gives_the_old_value_with_its_own() {
+    let _guard = stranger().attach();
+    let (tx, rx) = watch::channel(1.with_context(tagged("first")));
+    let modify = |n: &mut u32| {
+        assert_stranger("in `modify`");
+        *n += 1;
+    };
+    tx.send_modify_with_context(tagged("second"), modify);
+    let modified = tx.send_if_modified_with_context(tagged("third"), |n| {
+        modify(n);
+        true
+    });
+    assert!(modified);
+    assert_eq!(rx.borrow().run_ref(|n| (*n, tag())), (3, Some("third")));
+
+    let old = tx.send_replace_with_context(tagged("fourth"), 4);
+    assert_eq!(old.run(|n| (n, tag())), (3, Some("third")));
+}
+
 /// A span processor may look at the channel whose message has kept the span open.
 #[test]
 fn a_watch_lets_the_previous_context_go_after_its_lock() {

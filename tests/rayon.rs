@@ -212,6 +212,35 @@ fn a_stolen_closure_of_join_sees_the_context() {
     }
 }
 
+/// Counts how often it is attached in this process.
+#[derive(Clone)]
+struct Counted(Arc<AtomicU64>);
+
+impl Snapshot for Counted {
+    type Guard = ();
+
+    fn capture() -> Self {
+        Counted(Arc::default())
+    }
+
+    fn attach(self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// `join_with_context` attaches once more than `join`: around the whole of it.
+#[test]
+fn a_join_attaches_only_where_a_closure_was_stolen() {
+    let attached = |threads, work: &(dyn Fn() + Sync)| {
+        let counted = Counted::capture();
+        pool(threads).install(|| hop::join_with_context(counted.clone(), work, work));
+        counted.0.load(Ordering::Relaxed)
+    };
+    assert_eq!(attached(1, &|| ()), 1, "nobody steals");
+    let both = Barrier::new(2);
+    assert_eq!(attached(4, &|| _ = both.wait()), 2, "each closure waits for the other, so one was stolen");
+}
+
 #[test]
 fn a_join_from_without_migrates_as_a_whole() {
     let seen = tagged("request").run(|| hop::join_context(|at| (tag(), at.migrated()), |at| (tag(), at.migrated())));

@@ -382,6 +382,37 @@ fn a_snapshot_of_your_own_travels_along() {
     assert_eq!(pool.broadcast(|_| TENANT.get()), [0; 4]);
 }
 
+/// Counts how often it is attached.
+#[derive(Clone)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Snapshot for Counted {
+    type Guard = ();
+
+    fn capture() -> Self {
+        Counted(Arc::default())
+    }
+
+    fn attach(self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_context_is_attached_for_each_piece_and_not_for_each_item() {
+    let pool = pool(4);
+    let check = |name, drive: &(dyn Fn(Counted) -> usize + Sync)| {
+        let counted = Counted::capture();
+        let pieces = pool.install(|| drive(counted.clone()));
+        let attached = counted.0.load(Ordering::Relaxed);
+        assert!(pieces > 1 && attached >= pieces, "{name}: {pieces} pieces, attached {attached} times");
+        assert!(attached <= 12 * pieces, "{name}: {pieces} pieces, attached {attached} times");
+    };
+    let items = || (0..100_000).into_par_iter().with_min_len(10_000);
+    check("pushed", &|cx| items().in_context(cx, |it| it.map(|n| n + 1)).fold(|| 0, |_, _| 1).sum());
+    check("pulled", &|cx| items().in_context(cx, |it| it.enumerate()).fold(|| 0, |_, _| 1).sum());
+}
+
 /// Sorts are no iterators: their closures attach the context.
 #[test]
 fn sorts() {

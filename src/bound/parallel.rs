@@ -30,7 +30,7 @@ pub trait ParallelIteratorExt: ParallelIterator {
     /// # Guarantees
     ///
     /// - In every closure exactly this context is current, also when it is empty, on whichever thread it runs.
-    /// - It is attached once for each piece that rayon splits the work into, not for each item.
+    /// - It is attached a few times for each piece that rayon splits the work into, not for each item.
     /// - Lengths, order, splitting and results are those of the bare chain. A panic arrives as rayon delivers it, and
     ///   leaves the workers clean.
     /// - Items that rayon drops without processing them, after a `find_any` was successful or an item panicked, may be
