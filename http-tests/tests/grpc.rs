@@ -299,6 +299,34 @@ async fn a_refusal_without_a_status_of_grpc_shows_no_path() {
     assert_eq!(get(&span.attributes, "rpc.method").as_deref(), Some("_OTHER"));
 }
 
+/// A proxy answers in the service's place. By <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>.
+#[tokio::test]
+async fn a_status_of_http_is_mapped_as_grpc_has_it() {
+    for (status, expected) in [
+        (400, "INTERNAL"),
+        (401, "UNAUTHENTICATED"),
+        (403, "PERMISSION_DENIED"),
+        (404, "UNIMPLEMENTED"),
+        (429, "UNAVAILABLE"),
+        (502, "UNAVAILABLE"),
+        (503, "UNAVAILABLE"),
+        (504, "UNAVAILABLE"),
+        (200, "UNKNOWN"),
+        (500, "UNKNOWN"),
+    ] {
+        let rig = Rig::new();
+        let refuse = move |_| async move {
+            let refusal = http::Response::builder().status(status).body(tonic::body::Body::empty()).unwrap();
+            Ok::<_, std::convert::Infallible>(refusal)
+        };
+        let mut service = ServiceBuilder::new().layer(rig.client()).service_fn(refuse);
+        let request = http::Request::post("/test.Echo/Unary").header("content-type", "application/grpc");
+        drop(tower::Service::call(&mut service, request.body(()).unwrap()).await.unwrap());
+        let span = rig.spans().pop().unwrap();
+        assert_eq!(get(&span.attributes, "rpc.response.status_code").as_deref(), Some(expected), "{status}");
+    }
+}
+
 /// Servers do not poll further.
 #[tokio::test]
 async fn a_drop_after_the_trailers_is_the_end() {

@@ -3,10 +3,11 @@
 use std::{
     convert::Infallible,
     fmt,
-    future::pending,
+    future::{Ready, pending},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
+    task::{self, Poll},
     time::Duration,
 };
 
@@ -34,7 +35,7 @@ use ctxhop_http_tests::{
 };
 use futures::{FutureExt, StreamExt};
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::{
     client::legacy::{Client, Error, connect::HttpConnector},
     rt::TokioExecutor,
@@ -809,6 +810,71 @@ async fn methods_and_addresses_can_be_named() {
         };
         assert!(rig.points().iter().any(measured));
     }
+}
+
+#[tokio::test]
+async fn versions_and_default_ports_are_said() {
+    for (version, scheme, expected) in [
+        (http::Version::HTTP_09, "http", ["0.9", "80"]),
+        (http::Version::HTTP_10, "https", ["1.0", "443"]),
+        (http::Version::HTTP_11, "http", ["1.1", "80"]),
+        (http::Version::HTTP_2, "https", ["2", "443"]),
+        (http::Version::HTTP_3, "https", ["3", "443"]),
+    ] {
+        let rig = Rig::new();
+        let service = tower::service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::builder().version(version).body(Empty::<Bytes>::new()).unwrap())
+        });
+        let request = Request::builder().uri(format!("{scheme}://shop.example/")).body(()).unwrap();
+        drop(rig.client().layer(service).oneshot(request).await.unwrap());
+        let span = rig.check(SpanKind::Client, &["GET 200"]).await.remove(0);
+        assert_eq!(
+            ["network.protocol.version", "server.port"].map(|key| attribute(&span.attributes, key).unwrap()),
+            expected
+        );
+        assert_eq!(span.instrumentation_scope.name(), "ctxhop");
+    }
+}
+
+/// A server writes a `content-length` by it.
+#[tokio::test]
+async fn what_goes_around_a_body_knows_its_size_and_its_end() {
+    let rig = Rig::new();
+    let sizes =
+        |body: &dyn http_body::Body<Data = Bytes, Error = Infallible>| (body.size_hint().exact(), body.is_end_stream());
+    let service = tower::service_fn(async |request: Request<ctxhop::tower::RequestBody<Full<Bytes>>>| {
+        assert_eq!(sizes(request.body()), (Some(6), false));
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"apples"))))
+    });
+    let mut service = rig.server().request_body(|body| body).layer(service);
+    let response = service.call(Request::new(Full::new(Bytes::from_static(b"apples")))).await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(sizes(&body), (Some(6), false));
+    body.frame().await.unwrap().unwrap();
+    assert_eq!(sizes(&body), (Some(0), true));
+}
+
+/// A service that never has room.
+struct Busy;
+
+impl Service<Request<()>> for Busy {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        panic!("called before it was ready")
+    }
+}
+
+#[tokio::test]
+async fn resending_waits_until_the_service_is_ready() {
+    let mut service = ResendLayer::new().layer(Busy);
+    assert!(service.ready().now_or_never().is_none());
 }
 
 #[tokio::test]
