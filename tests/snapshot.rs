@@ -326,7 +326,7 @@ fn futures_and_messages_see_their_own_context_however_deep() {
 fn where_others_fill_the_stack_the_work_still_runs() {
     on_a_big_stack(|| {
         let others: Vec<_> = (0..DEEP).map(|n| at_level(n).attach()).collect();
-        assert_eq!(tagged("in").run(|| 7), 7);
+        assert_eq!(tagged("in").run(|| (7, level())), (7, Some(Level(65_533))), "in what has the last place");
         drop(others);
         assert_eq!(tagged("in").run(tag), Some("in"), "and once there is room, in its context");
         assert_eq!(level(), None);

@@ -137,7 +137,9 @@ pin_project! {
     /// # Guarantees
     ///
     /// - While the value works, exactly this context is current, also when it is empty. Afterwards what was current before
-    ///   is current again, also when the work panics. Between two polls the thread is clean.
+    ///   is current again, also when the work panics. Between two polls the thread is clean. There are two exceptions, where
+    ///   OpenTelemetry takes no context: others hold the last of a thread's 65,534 places, or the thread ends and its storage is
+    ///   gone. The work runs there all the same: see [`limits`](crate::manual::limits#in-the-process).
     /// - The value is dropped with its context attached, whenever that happens: not polled yet, half-way, never received,
     ///   ended.
     /// - A future that is ready is dropped at once, inside its context, with all that it still holds: the loser of a
