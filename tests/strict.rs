@@ -6,11 +6,12 @@ mod support;
 use std::{
     env,
     future::pending,
-    mem,
+    mem, panic,
     pin::Pin,
     process::{Command, Output},
     sync::{Arc, OnceLock},
-    time::Duration,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use ctxhop::{
@@ -18,7 +19,7 @@ use ctxhop::{
     carrier::{self, Headers},
     messaging::Destination,
     prelude::*,
-    strict::{self, Action, Config, Strict},
+    strict::{self, Action, Config, Problem, Report, Strict},
 };
 use opentelemetry::{
     Context,
@@ -87,6 +88,18 @@ const PROGRAMS: &[Program] = &[
         ],
     },
     Program {
+        name: "a guard that is forgotten after others that are not, and seen once",
+        broken: |_| {
+            tagged("request").wrap(|| {
+                drop(tagged("before").attach());
+                mem::forget(tagged("auth").attach());
+            })();
+            tagged("other").wrap(|| ())();
+        },
+        mended: |_| tagged("request").wrap(|| drop(tagged("before").attach()))(),
+        expected: &["1 problem in 2 hops", "LEAKED    1 guard outlives", "1 later hop on its thread saw it"],
+    },
+    Program {
         name: "a hop where the context is lost already",
         broken: |tracer| block_on(lost(tracer.clone(), |work| tokio::spawn(work))),
         mended: |tracer| block_on(lost(tracer.clone(), |work| ctxhop::tokio::spawn(work))),
@@ -106,6 +119,15 @@ const PROGRAMS: &[Program] = &[
             "started by ",
             "bare_thread",
         ],
+    },
+    Program {
+        name: "root spans of more names than are told apart",
+        broken: |tracer| {
+            let _open = tracer.start("other");
+            (0..300).for_each(|job| drop(tracer.start(format!("job {job}"))));
+        },
+        mended: |tracer| (0..300).for_each(|job| drop(tracer.start(format!("job {job}")))),
+        expected: &["257 problems", "ROOT      44 spans have no parent", "\"(other names)\""],
     },
     Program {
         name: "a pooled connection that outlives its request",
@@ -180,6 +202,41 @@ const PROGRAMS: &[Program] = &[
         expected: &["HELD      1 hop holds the ended span \"GET /orders\"", "by way of: wrap at tests/strict.rs"],
     },
     Program {
+        name: "hops in the work of others, as many as are remembered and more",
+        broken: |tracer| {
+            for (name, hops) in [("eight", 8), ("thirty", 30)] {
+                let request = Context::new().with_span(tracer.start(name));
+                request.run(|| nested(hops, || mem::forget(1.with_current_context())));
+                request.span().end();
+            }
+        },
+        mended: |tracer| {
+            let request = Context::new().with_span(tracer.start("thirty"));
+            request.run(|| nested(30, || drop(1.with_current_context())));
+            request.span().end();
+        },
+        expected: &["2 problems", "\"eight\"", "by way of: wrap at", "\"thirty\"", "by way of: wrap at"],
+    },
+    Program {
+        name: "a span that has lasted for long, and is held since its end",
+        broken: |tracer| {
+            let request = Context::new().with_span(tracer.start("GET /orders"));
+            mem::forget(request.clone().wrap(|| ()));
+            sleep(Duration::from_millis(30));
+            let before = Instant::now();
+            request.span().end();
+            let report = STRICT.get().unwrap().report();
+            let [Problem::Held { longest, .. }] = report.problems() else { panic!("{report}") };
+            assert!(*longest <= before.elapsed(), "{report}");
+        },
+        mended: |tracer| {
+            let request = Context::new().with_span(tracer.start("GET /orders"));
+            request.clone().wrap(|| ())();
+            request.span().end();
+        },
+        expected: &["HELD      1 hop holds the ended span \"GET /orders\""],
+    },
+    Program {
         name: "a hop in a processor, while a span ends",
         broken: |tracer| bare_thread(tracer, std::thread::spawn),
         mended: |_| {
@@ -221,6 +278,48 @@ const PROGRAMS: &[Program] = &[
         ],
     },
     Program {
+        name: "a guard on a thread that had no room before",
+        broken: |tracer| {
+            let mut guards: Vec<_> = (0..65_600).map(|_| Context::new().attach()).collect();
+            tagged("request").wrap(|| ())();
+            while guards.pop().is_some() {}
+            let _start = Context::new().with_span(tracer.start("start")).attach();
+            drop(carrier::extract(&Headers::new()));
+        },
+        mended: |tracer| {
+            tagged("request").wrap(|| ())();
+            Context::new().with_span(tracer.start("start")).run(|| ());
+            drop(carrier::extract(&Headers::new()));
+        },
+        expected: &["2 problems in 1 hop", "FULL      1 context found no room", "NON-ROOT  1 message"],
+    },
+    Program {
+        name: "a guard around hops whose guards are dropped out of order",
+        broken: |tracer| {
+            let _start = Context::new().with_span(tracer.start("start")).attach();
+            tagged("job").wrap(out_of_order)();
+            drop(carrier::extract(&Headers::new()));
+        },
+        mended: |_| {
+            tagged("job").wrap(out_of_order)();
+            drop(carrier::extract(&Headers::new()));
+        },
+        expected: &["1 problem in 1 hop", "NON-ROOT  1 message"],
+    },
+    Program {
+        name: "a guard around a hop that leaks another one, which is dropped later",
+        broken: |tracer| {
+            let _start = Context::new().with_span(tracer.start("start")).attach();
+            drop(tagged("job").wrap(|| tagged("auth").attach())());
+            drop(carrier::extract(&Headers::new()));
+        },
+        mended: |_| {
+            tagged("job").wrap(|| drop(tagged("auth").attach()))();
+            drop(carrier::extract(&Headers::new()));
+        },
+        expected: &["2 problems in 1 hop", "LEAKED    1 guard", "NON-ROOT  1 message"],
+    },
+    Program {
         name: "a guard around block_on",
         broken: |tracer| {
             let _start = Context::new().with_span(tracer.start("start")).attach();
@@ -257,6 +356,17 @@ type Spawn = fn(Pin<Box<dyn Future<Output = ()> + Send>>) -> JoinHandle<()>;
 async fn guard_across_await() {
     let _guard = tagged("auth").attach();
     yield_now().await;
+}
+
+fn out_of_order() {
+    let (first, second) = (tagged("first").attach(), tagged("second").attach());
+    drop(first);
+    drop(second);
+}
+
+/// Does the work in that many hops, each in the work of the one before.
+fn nested(hops: usize, work: fn()) {
+    if hops == 0 { work() } else { Context::current().wrap(|| nested(hops - 1, work))() }
 }
 
 async fn lost(tracer: SdkTracer, spawn: Spawn) {
@@ -364,6 +474,7 @@ fn each_program_has_its_report() {
             };
             rest = after;
         }
+        assert!(!report.contains(" 0 later hops"), "{report}");
         let report = self::report(&start(&format!("mended: {}", program.name), "count"));
         assert!(report.contains("no problem in"), "{}:\n{report}", program.name);
     }
@@ -424,9 +535,37 @@ fn run(name: &str) {
     } else {
         (program.mended)(&tracer)
     }
-    println!("\n{}\nEND", strict.report());
-    if kind == "mended" {
-        strict.assert_clean();
+    let report = strict.report();
+    println!("\n{report}\nEND");
+    agrees_with_its_text(&report, is_alone);
+    assert_eq!(report.problems().is_empty(), kind == "mended");
+    assert_eq!(panic::catch_unwind(|| strict.assert_clean()).is_ok(), kind == "mended");
+}
+
+fn agrees_with_its_text(report: &Report, names_guards: bool) {
+    assert!(report.to_string().contains(&format!(" in {} hop", report.hops())), "{report}");
+    for problem in report.problems() {
+        let text = problem.to_string();
+        assert!(report.to_string().contains(&text), "{report}");
+        if let Problem::Leaked { hop, .. }
+        | Problem::Lost { hop, .. }
+        | Problem::Held { hop, .. }
+        | Problem::NonRoot { at: hop, .. } = problem
+        {
+            let called = hop.to_string();
+            assert!(called.starts_with(&format!("{} at {}:{}:", hop.name(), hop.file(), hop.line())), "{called}");
+            assert!(text.contains(&called), "{text}");
+        }
+        match problem {
+            // No guard of these programs leaks twice, and no other than it is named.
+            Problem::Leaked { attached_by, .. } => assert_eq!(attached_by.len(), usize::from(names_guards), "{text}"),
+            Problem::Held { via, .. } => assert!(via.len() <= 8, "{text}"),
+            _ => {}
+        }
+        if let Problem::Held { longest, .. } | Problem::Open { longest, .. } = problem {
+            let unit = if *longest < Duration::from_secs(1) { " ms" } else { " s" };
+            assert!(text.contains(unit), "{text}");
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl Hop {
         let on_purpose = enclosing.as_ref().is_some_and(|enclosing| !enclosing.lost);
         let from = enclosing.map(|alive| Arc::clone(&alive.origin));
         let depth = from.as_ref().map_or(0, |from| from.depth + 1);
-        let from = from.filter(|_| depth < MAX_DEPTH);
+        let from = from.filter(|_| depth <= MAX_DEPTH);
         let origin = Arc::new(Origin { name, at, depth: if from.is_some() { depth } else { 0 }, from });
         let (id, span) = (IDS.fetch_add(1, Ordering::Relaxed), context().and_then(held_span));
         let lost = ledger.made(id, &origin, captured_nothing.map(|nothing| nothing && !on_purpose), span);
@@ -149,7 +149,7 @@ pub(crate) fn explicit() {
 /// A context could not be attached: OpenTelemetry has no room for it on this thread.
 pub(crate) fn full() {
     let Some(ledger) = ledger() else { return };
-    thread::take_attaching();
+    thread::not_attached();
     if !thread::is_marking() {
         ledger.full();
     }

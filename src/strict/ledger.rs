@@ -39,10 +39,8 @@ struct Seen {
     leaks: HashMap<Place, Leaks>,
     roots: BTreeMap<String, Roots>,
     strangers: HashMap<Place, Leaks>,
-    /// The hops whose context is not let go yet, if that holds a span.
-    holders: HashMap<u64, (Arc<Origin>, SpanKey)>,
-    /// How many of the holders a span has.
-    held: HashMap<SpanKey, usize>,
+    /// The hops whose context is not let go yet, by the span that it holds.
+    holders: HashMap<SpanKey, HashMap<u64, Arc<Origin>>>,
     open: HashMap<SpanKey, Span>,
     /// Those among the held that have ended.
     ended: HashMap<SpanKey, Span>,
@@ -120,8 +118,7 @@ impl Ledger {
         }
         let mut seen = self.seen();
         if let Some(span) = span {
-            seen.holders.insert(hop, (Arc::clone(origin), span));
-            *seen.held.entry(span).or_default() += 1;
+            seen.holders.entry(span).or_default().insert(hop, Arc::clone(origin));
         }
         let Some(nothing) = nothing else { return false };
         let lost = nothing && !seen.open.is_empty();
@@ -134,13 +131,11 @@ impl Ledger {
     pub(super) fn release(&self, hop: u64, span: Option<SpanKey>) {
         let Some(span) = span else { return };
         let mut seen = self.seen();
-        let origin = seen.holders.remove(&hop);
-        if let Some(holders) = seen.held.get_mut(&span) {
-            *holders -= 1;
-            if *holders == 0 {
-                seen.held.remove(&span);
-                seen.ended.remove(&span);
-            }
+        let Some(holders) = seen.holders.get_mut(&span) else { return };
+        let origin = holders.remove(&hop);
+        if holders.is_empty() {
+            seen.holders.remove(&span);
+            seen.ended.remove(&span);
         }
         drop(seen);
         drop(origin);
@@ -181,7 +176,7 @@ impl Ledger {
 
     pub(super) fn ended(&self, key: SpanKey) {
         let mut seen = self.seen();
-        if let Some(span) = seen.open.remove(&key).filter(|_| seen.held.contains_key(&key)) {
+        if let Some(span) = seen.open.remove(&key).filter(|_| seen.holders.contains_key(&key)) {
             seen.ended.insert(key, Span { since: Instant::now(), ..span });
         }
     }
@@ -250,8 +245,9 @@ impl Leaks {
 impl Seen {
     fn held(&self, patience: Duration) -> impl Iterator<Item = Problem> {
         let mut found = BTreeMap::<_, (u64, Duration, Vec<Site>)>::new();
-        for (origin, key) in self.holders.values() {
-            let Some(span) = self.ended.get(key).filter(|span| span.since.elapsed() > patience) else { continue };
+        let ended = self.ended.iter().filter(|(_, span)| span.since.elapsed() > patience);
+        let holders = ended.flat_map(|(key, span)| self.holders.get(key).map(move |origins| (span, origins)));
+        for (span, origin) in holders.flat_map(|(span, origins)| origins.values().map(move |origin| (span, origin))) {
             let held = found.entry((Site::from(&**origin), span.name.to_string())).or_default();
             held.0 += 1;
             held.1 = held.1.max(span.since.elapsed());
@@ -269,9 +265,9 @@ impl Seen {
             open.0 += 1;
             open.1 = open.1.max(span.since.elapsed());
         }
-        for (origin, key) in self.holders.values() {
+        for (key, origins) in &self.holders {
             let open = self.open.get(key).and_then(|span| found.get_mut(&*span.name));
-            open.into_iter().for_each(|open| _ = open.2.insert(Site::from(&**origin)));
+            open.into_iter().for_each(|open| open.2.extend(origins.values().map(|origin| Site::from(&**origin))));
         }
         found.into_iter().map(|(span, (spans, longest, held_by))| {
             let held_by = held_by.into_iter().collect();

@@ -59,8 +59,8 @@ pub(super) fn attaching() {
     with(|thread| thread.attaching.set(true));
 }
 
-pub(super) fn take_attaching() -> bool {
-    with(|thread| thread.attaching.take())
+pub(super) fn not_attached() {
+    with(|thread| thread.attaching.set(false));
 }
 
 /// Attaches the mark of a hop, which is no loss where there is no room.
