@@ -163,14 +163,16 @@ fn a_call_fails_where_either_end_says_so() {
         // What the caller does besides is not the call's failure.
         ("a", failed(span(9, 0, Internal))),
         ("b", SpanData { name: "x".into(), ..span(10, 9, Server) }),
+        ("a", failed(span(13, 0, Internal))),
+        ("b", SpanData { name: "x".into(), ..span(14, 13, Server) }),
         // A message that arrives is processed or not, whatever its sender thought.
         ("a", failed(span(11, 0, Producer))),
         ("b", SpanData { name: "m".into(), ..span(12, 11, Consumer) }),
     ]);
-    assert_eq!(edges(&graph), ["a → b [] [x] 3/5", "a ⇢ b [] [m] 0/1"]);
-    assert_eq!(graph.edges()[0].error_share(), 0.6);
-    assert_eq!(format!("{graph:#}"), "[a] → [b]\n[a] ⇢ [b]\na → b: x ×5, 3 failed (60 %)\na ⇢ b: m ×1");
-    assert_eq!(graph.services()[0].errors, 4);
+    assert_eq!(edges(&graph), ["a → b [] [x] 3/6", "a ⇢ b [] [m] 0/1"]);
+    assert_eq!(graph.edges()[0].error_share(), 0.5);
+    assert_eq!(format!("{graph:#}"), "[a] → [b]\n[a] ⇢ [b]\na → b: x ×6, 3 failed (50 %)\na ⇢ b: m ×1");
+    assert_eq!(graph.services()[0].errors, 5);
 }
 
 #[test]
