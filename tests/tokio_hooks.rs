@@ -134,6 +134,30 @@ fn a_task_keeps_its_spawners_span_open_only_where_it_is_asked_to() {
     }
 }
 
+/// The hook cannot tell tasks of `spawn_detached` and `spawn_parent_only` from others: they see what is bound by hand, and hold more.
+#[test]
+fn hooks_that_carry_the_whole_context_hold_the_span_for_detached_tasks_too() {
+    let spawns: [fn(oneshot::Receiver<()>) -> JoinHandle<bool>; 2] = [
+        |gone| ctxhop::tokio::spawn_detached(async { gone.await.is_ok() && Context::current().has_active_span() }),
+        |gone| ctxhop::tokio::spawn_parent_only(async { gone.await.is_ok() && Context::current().has_active_span() }),
+    ];
+    for (spawn, sees_a_span) in spawns.into_iter().zip([false, true]) {
+        let recorder = TraceRecorder::new();
+        let [current, _] = runtimes(&Hooks::new().whole());
+        current.block_on(async {
+            let (go, gone) = oneshot::channel();
+            let request = Context::new().with_span(recorder.tracer("shop").start("request"));
+            let task = request.run(|| spawn(gone));
+            drop(request);
+            assert_eq!(recorder.open_spans().len(), 1);
+            go.send(()).unwrap();
+            assert_eq!(task.await.unwrap(), sees_a_span);
+        });
+        drop(current);
+        assert!(recorder.open_spans().is_empty());
+    }
+}
+
 #[test]
 fn what_is_bound_by_hand_wins_inside() {
     let [current, _] = runtimes(&Hooks::new());
