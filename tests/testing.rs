@@ -283,17 +283,17 @@ fn draws_what_a_recorder_recorded() {
 fn tells_an_open_parent_from_a_lost_one() {
     let recorder = TraceRecorder::new();
     let tracer = recorder.tracer("test");
-    let open = Context::new().with_span(tracer.start("still\nopen"));
+    let open = Context::new().with_span(tracer.start("still\n\"öpen\""));
     let lost = Context::new().with_remote_span_context(context(7, 7));
     drop(tracer.start_with_context("child of open", &open));
     let tree = recorder.tree();
     assert_eq!(tree.roots()[0].parent(), Parent::Open);
-    assert_eq!(tree.open_spans().iter().map(|span| &*span.name).collect::<Vec<_>>(), ["still\nopen"]);
+    assert_eq!(tree.open_spans().iter().map(|span| &*span.name).collect::<Vec<_>>(), ["still\n\"öpen\""]);
     assert_eq!(
         panic_of(|| tree.display().durations(false).to_string() + tree.assert_single_trace().name()).lines().next(),
         Some("expected a single trace, but the parent of the root \"child of open\" is still open:")
     );
-    assert_eq!(text(&tree), r"child of open (parent still open: still\nopen)", "the name that is drawn is escaped");
+    assert_eq!(text(&tree), r#"child of open (parent still open: still\n"öpen")"#, "only what is no text is escaped");
 
     drop(tracer.start_with_context("another", &open));
     assert_eq!(
@@ -310,10 +310,10 @@ fn tells_an_open_parent_from_a_lost_one() {
     let message = panic_of(|| recorder.tree().assert_single_trace().name().to_owned());
     assert!(message.starts_with("expected a single trace, but there are 2 roots in 2 traces:\n"), "{message}");
     assert!(message.contains("\nchild of lost (parent not recorded) "), "{message}");
-    assert!(message.ends_with("\nstill open: fetch ×2, still\\nopen"), "{message}");
+    assert!(message.ends_with("\nstill open: fetch ×2, still\\n\"öpen\""), "{message}");
 
     drop(open);
-    let (child, root) = ("child of open", r"still\nopen");
+    let (child, root) = ("child of open", r#"still\n"öpen""#);
     assert_eq!(text(&recorder.tree()), format!("child of lost (parent not recorded)\n{root}\n└─ {child}"));
 
     let nothing_ended = TraceRecorder::new();
