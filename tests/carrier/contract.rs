@@ -1,11 +1,12 @@
 //! A row for each carrier, the shapes of messages elsewhere, and that the contract notices what is wrong.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
     str::from_utf8,
+    thread,
 };
 
 use ctxhop::{
@@ -347,16 +348,37 @@ enum Flaw {
     HasLessRoom,
     HasMoreRoom,
     Cuts,
+    InventsParent,
+    CutsWhatIsRead,
+    ReadsOneMember,
+    ReadsOneOfLists,
+    KeepsState,
+    KeepsOtherCaseOfBaggage,
+    DropsRepeated,
+    DropsOthers,
 }
 
 impl Carrier for Broken {
     fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-        let limit = if self.flaw == Flaw::ReadsOne { 1 } else { usize::MAX };
+        let is = |name| key.eq_ignore_ascii_case(name);
+        let limit = match self.flaw {
+            Flaw::ReadsOne => 1,
+            Flaw::ReadsOneOfLists if is("tracestate") || is("baggage") => 1,
+            _ => usize::MAX,
+        };
         let named = move |name: &str| match self.flaw {
             Flaw::HeedsCase => name == key,
             _ => name.eq_ignore_ascii_case(key),
         };
-        self.pairs.iter().filter(move |(name, _)| named(name)).map(|(_, value)| value.as_str()).take(limit)
+        let one_member = self.flaw == Flaw::ReadsOneMember && is("tracestate");
+        let read = move |value: &'a str| match self.flaw {
+            Flaw::CutsWhatIsRead => value.get(..4096).unwrap_or(value),
+            _ if one_member => value.split(',').next().unwrap_or(value),
+            _ => value,
+        };
+        let invents = self.flaw == Flaw::InventsParent && self.pairs.is_empty() && is("traceparent");
+        let found = self.pairs.iter().filter(move |(name, _)| named(name)).map(move |(_, value)| read(value));
+        found.take(limit).chain(invents.then_some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))
     }
 
     fn keys(&self) -> impl Iterator<Item = &str> {
@@ -368,9 +390,19 @@ impl Carrier for Broken {
         match self.flaw {
             Flaw::SetsNothing => return true,
             Flaw::HasLessRoom if value.len() > 99 => return false,
+            Flaw::Cuts if value.len() > 4096 => return false,
             Flaw::Cuts => drop(self.pairs.set(key, value.get(..99).unwrap_or(&value).to_owned())),
             Flaw::ChangesCase => drop(self.pairs.set(&key.to_lowercase(), value)),
             Flaw::SetsBeside => self.pairs.push((key.to_owned(), value)),
+            Flaw::DropsRepeated => {
+                self.pairs.set(key, value);
+                let mut names = HashSet::new();
+                self.pairs.retain(|(name, _)| names.insert(name.to_lowercase()));
+            }
+            Flaw::DropsOthers if key == "traceparent" => {
+                self.pairs.retain(|(name, _)| !name.starts_with("user_"));
+                self.pairs.set(key, value);
+            }
             _ => drop(self.pairs.set(key, value)),
         }
         if self.flaw == Flaw::Reverses {
@@ -383,6 +415,8 @@ impl Carrier for Broken {
         match self.flaw {
             Flaw::RemovesNothing => {}
             Flaw::RemovesMore => self.pairs.retain(|(name, _)| !name.starts_with(&key[..1])),
+            Flaw::KeepsState if key == "tracestate" => {}
+            Flaw::KeepsOtherCaseOfBaggage if key == "baggage" => self.pairs.retain(|(name, _)| name != key),
             _ => Carrier::remove(&mut self.pairs, key),
         }
     }
@@ -401,22 +435,37 @@ fn the_contract_notices_what_is_wrong() {
         catch_unwind(AssertUnwindSafe(|| contract.check()))
     };
     assert!(check(None).is_ok());
-    for flaw in [
-        HeedsCase,
-        ChangesCase,
-        SetsBeside,
-        SetsNothing,
-        RemovesNothing,
-        RemovesMore,
-        HidesKeys,
-        Reverses,
-        ReadsOne,
-        HasLessRoom,
-        HasMoreRoom,
-        Cuts,
+    for (flaw, notice) in [
+        (HeedsCase, "looked up as"),
+        (ChangesCase, "is kept as it came"),
+        (SetsBeside, "what is set is the only value"),
+        (SetsNothing, "what is set is the only value"),
+        (RemovesNothing, "what is removed is gone"),
+        (RemovesMore, "removed as TRACEparent"),
+        (HidesKeys, "what is set shows in the keys"),
+        (Reverses, "the user's keys are as they were"),
+        (ReadsOne, "both values are there, in order"),
+        (HasLessRoom, "less room than it tells"),
+        (HasMoreRoom, "more room than it tells"),
+        (Cuts, "of a long tracestate, whole members are kept"),
+        (InventsParent, "a new carrier has no traceparent"),
+        (CutsWhatIsRead, "a long tracestate is rejected"),
+        (ReadsOneMember, "the trace comes back"),
+        (ReadsOneOfLists, "several tracestate are joined"),
+        (KeepsState, "no stale tracestate stays"),
+        (KeepsOtherCaseOfBaggage, "one traceparent is left"),
+        (DropsRepeated, "both values are there, in order"),
+        (DropsOthers, "the user's keys are as they were"),
     ] {
-        assert!(check(flaw).is_err(), "{flaw:?} is not noticed");
+        assert_notices(check(flaw), flaw, notice);
     }
+}
+
+#[track_caller]
+fn assert_notices(checked: thread::Result<()>, flaw: Flaw, notice: &str) {
+    let Err(panic) = checked else { panic!("{flaw:?} is not noticed") };
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    assert!(text.is_some_and(|text| text.contains(notice)), "{flaw:?}: {text:?}");
 }
 
 #[test]
@@ -430,8 +479,15 @@ fn the_contract_notices_what_is_wrong_with_a_carrier_that_is_only_read() {
         catch_unwind(AssertUnwindSafe(|| contract.check()))
     };
     assert!(check(None).is_ok());
-    for flaw in [HeedsCase, HidesKeys, SetsBeside] {
-        assert!(check(flaw).is_err(), "{flaw:?} is not noticed");
+    for (flaw, notice) in [
+        (HeedsCase, "is found, in whatever case"),
+        (HidesKeys, "the keys are those of the message"),
+        (SetsBeside, "nothing is set"),
+        (InventsParent, "a new carrier has no traceparent"),
+        (ReadsOneMember, "the trace is extracted"),
+        (CutsWhatIsRead, "TooLong"),
+    ] {
+        assert_notices(check(flaw), flaw, notice);
     }
 }
 
