@@ -18,7 +18,7 @@ use ctxhop::{Snapshot, prelude::*, rayon as hop};
 use opentelemetry::Context;
 use rayon::ThreadPool;
 use support::{Case, Ended, Fate, Job, Output, catch, check_closure, stranger, tag, tagged};
-use watch::{assert_workers_are_clean, builder, pool};
+use watch::{Counted, assert_workers_are_clean, builder, pool};
 
 const FATES: [Fate; 3] = [Fate::Completes, Fate::Errors, Fate::Panics];
 const DONE: Output = Ok(0);
@@ -212,29 +212,13 @@ fn a_stolen_closure_of_join_sees_the_context() {
     }
 }
 
-/// Counts how often it is attached in this process.
-#[derive(Clone)]
-struct Counted(Arc<AtomicU64>);
-
-impl Snapshot for Counted {
-    type Guard = ();
-
-    fn capture() -> Self {
-        Counted(Arc::default())
-    }
-
-    fn attach(self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// `join_with_context` attaches once more than `join`: around the whole of it.
 #[test]
 fn a_join_attaches_only_where_a_closure_was_stolen() {
     let attached = |threads, work: &(dyn Fn() + Sync)| {
         let counted = Counted::capture();
         pool(threads).install(|| hop::join_with_context(counted.clone(), work, work));
-        counted.0.load(Ordering::Relaxed)
+        counted.times()
     };
     assert_eq!(attached(1, &|| ()), 1, "nobody steals");
     let both = Barrier::new(2);

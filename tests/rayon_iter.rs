@@ -18,7 +18,7 @@ use ctxhop::{Snapshot, prelude::*};
 use opentelemetry::Context;
 use rayon::{ThreadPool, prelude::*};
 use support::{Case, Fate, Job, Output, catch, check_closure, stranger, tagged};
-use watch::{Seen, assert_workers_are_clean, numbers, pool};
+use watch::{Counted, Seen, assert_workers_are_clean, numbers, pool};
 
 // ---- Sources ---------------------------------------------------------------------------------------------------------
 
@@ -382,29 +382,13 @@ fn a_snapshot_of_your_own_travels_along() {
     assert_eq!(pool.broadcast(|_| TENANT.get()), [0; 4]);
 }
 
-/// Counts how often it is attached.
-#[derive(Clone)]
-struct Counted(Arc<AtomicUsize>);
-
-impl Snapshot for Counted {
-    type Guard = ();
-
-    fn capture() -> Self {
-        Counted(Arc::default())
-    }
-
-    fn attach(self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn a_context_is_attached_for_each_piece_and_not_for_each_item() {
     let pool = pool(4);
     let check = |name, drive: &(dyn Fn(Counted) -> usize + Sync)| {
         let counted = Counted::capture();
         let pieces = pool.install(|| drive(counted.clone()));
-        let attached = counted.0.load(Ordering::Relaxed);
+        let attached = counted.times();
         assert!(pieces > 1 && attached >= pieces, "{name}: {pieces} pieces, attached {attached} times");
         assert!(attached <= 12 * pieces, "{name}: {pieces} pieces, attached {attached} times");
     };

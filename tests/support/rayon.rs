@@ -14,7 +14,10 @@ use std::{
     fmt::{self, Debug},
     iter::{Product, Sum},
     mem,
-    sync::{Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{self, AtomicUsize},
+    },
     thread::{self, ThreadId},
     time::Duration,
 };
@@ -33,6 +36,28 @@ pub fn pool(threads: usize) -> ThreadPool {
 
 pub fn builder(threads: usize) -> ThreadPoolBuilder {
     ThreadPoolBuilder::new().num_threads(threads).start_handler(|_| mem::forget(stranger().attach()))
+}
+
+/// Counts how often it is attached in this process.
+#[derive(Clone)]
+pub struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub fn times(&self) -> usize {
+        self.0.load(atomic::Ordering::Relaxed)
+    }
+}
+
+impl Snapshot for Counted {
+    type Guard = ();
+
+    fn capture() -> Self {
+        Self(Arc::default())
+    }
+
+    fn attach(self) {
+        self.0.fetch_add(1, atomic::Ordering::Relaxed);
+    }
 }
 
 /// Asserts that whatever ran in the pool left each of its threads as it was.
