@@ -245,15 +245,15 @@ impl Leaks {
 impl Seen {
     fn held(&self, patience: Duration) -> impl Iterator<Item = Problem> {
         let mut found = BTreeMap::<_, (u64, Duration, Vec<Site>)>::new();
-        let ended = self.ended.iter().filter(|(_, span)| span.since.elapsed() > patience);
-        let holders = ended.flat_map(|(key, span)| self.holders.get(key).map(move |origins| (span, origins)));
-        for (span, origin) in holders.flat_map(|(span, origins)| origins.values().map(move |origin| (span, origin))) {
-            let held = found.entry((Site::from(&**origin), span.name.to_string())).or_default();
-            held.0 += 1;
-            held.1 = held.1.max(span.since.elapsed());
-            held.2 = std::iter::successors(origin.from.as_deref(), |origin| origin.from.as_deref())
-                .map(Site::from)
-                .collect();
+        for (key, span) in self.ended.iter().filter(|(_, span)| span.since.elapsed() > patience) {
+            for origin in self.holders.get(key).into_iter().flat_map(HashMap::values) {
+                let held = found.entry((Site::from(&**origin), span.name.to_string())).or_default();
+                held.0 += 1;
+                held.1 = held.1.max(span.since.elapsed());
+                held.2 = std::iter::successors(origin.from.as_deref(), |origin| origin.from.as_deref())
+                    .map(Site::from)
+                    .collect();
+            }
         }
         found.into_iter().map(|((hop, span), (hops, longest, via))| Problem::Held { hop, via, span, hops, longest })
     }
