@@ -3,6 +3,9 @@
 #[path = "../examples/doctor/setups.rs"]
 mod setups;
 
+#[path = "support/own_process.rs"]
+mod own_process;
+
 use std::{
     env,
     process::{Command, Output},
@@ -13,6 +16,7 @@ use ctxhop::{
     testing::TraceRecorder,
 };
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use own_process::in_own_process;
 use setups::SETUPS;
 
 const CHILD: &str = "CTXHOP_DOCTOR_SET_UP";
@@ -59,7 +63,10 @@ fn a_variable_that_the_sdk_does_not_read_is_named() {
 /// A sampler that follows its parent drops the spans of the checks, and another one may not.
 #[test]
 fn the_spans_of_the_checks_have_a_parent_that_is_not_sampled() {
-    if env::var(CHILD).is_ok() {
+    let without_sampler = |command: &mut Command| {
+        command.env_remove("OTEL_TRACES_SAMPLER");
+    };
+    if in_own_process("the_spans_of_the_checks_have_a_parent_that_is_not_sampled", without_sampler) {
         let recorder = TraceRecorder::with_provider(SdkTracerProvider::builder());
         recorder.install_global();
         drop(doctor::check());
@@ -70,12 +77,7 @@ fn the_spans_of_the_checks_have_a_parent_that_is_not_sampled() {
         let spans = recorder.spans();
         assert!(!spans.is_empty() && spans.iter().all(|span| span.name == "ctxhop.doctor"), "{spans:?}");
         assert!(spans.iter().all(|span| span.parent_span_is_remote), "{spans:?}");
-        return;
     }
-    let mut child = Command::new(env::current_exe().unwrap());
-    child.args(["--exact", "the_spans_of_the_checks_have_a_parent_that_is_not_sampled"]).env(CHILD, "");
-    let output = child.env_remove("OTEL_TRACES_SAMPLER").output().unwrap();
-    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

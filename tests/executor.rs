@@ -7,11 +7,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use ctxhop::{Snapshot as _, executor::Propagating};
+use allocation_counter::measure;
+use ctxhop::{Snapshot as _, WithContext, executor::Propagating};
 use futures::{
     FutureExt as _,
     executor::{LocalPool, block_on},
-    future::{FutureObj, LocalFutureObj},
+    future::{self, FutureObj, LocalFutureObj},
     poll,
     task::{LocalSpawn, LocalSpawnExt, Spawn, SpawnError, SpawnExt},
 };
@@ -29,6 +30,10 @@ struct Slot<F> {
 impl<F> Slot<F> {
     fn new(case: &Case) -> Self {
         Slot { task: Mutex::new(None), closed: case.fate == Fate::Refused }
+    }
+
+    fn open() -> Self {
+        Slot { task: Mutex::new(None), closed: false }
     }
 
     fn submit(&self, task: F) -> Result<(), SpawnError> {
@@ -131,7 +136,7 @@ fn each_submit_has_its_own_context() {
         .map(|name| tagged(name).run(|| executor.clone().spawn_local_with_handle(async { tag() }).unwrap()))
         .into();
     let _guard = stranger().attach();
-    assert_eq!(pool.run_until(futures::future::join_all(tasks)), [Some("a"), Some("b"), Some("c")]);
+    assert_eq!(pool.run_until(future::join_all(tasks)), [Some("a"), Some("b"), Some("c")]);
     assert_stranger("after the pool has run");
 }
 
@@ -140,6 +145,33 @@ fn captures_the_snapshot_of_your_choice() {
     let executor = Propagating::<_, (Context, Context)>::capturing(futures::executor::ThreadPool::new().unwrap());
     let task = tagged("pool").run(|| executor.spawn_with_handle(async { tag() }).unwrap());
     assert_eq!(block_on(task), Some("pool"));
+}
+
+#[test]
+fn futures_traits_take_one_allocation_more_and_hypers_takes_none() {
+    fn allocations<E>(executor: E, submit: fn(&E)) -> u64 {
+        measure(|| submit(&executor)).count_total
+    }
+    type Sent = Slot<FutureObj<'static, ()>>;
+    type Local = Slot<LocalFutureObj<'static, ()>>;
+    type Ready = future::Ready<()>;
+    let _guard = stranger().attach();
+    // futures' traits box each future that is submitted.
+    let bare = allocations(Sent::open(), |executor| executor.spawn(async_work()).unwrap());
+    let ours = allocations(Propagating::new(Sent::open()), |executor| executor.spawn(async_work()).unwrap());
+    assert_eq!((bare, ours), (1, 2), "Spawn");
+    let bare = allocations(Local::open(), |executor| executor.spawn_local(async_work()).unwrap());
+    let ours = allocations(Propagating::new(Local::open()), |executor| executor.spawn_local(async_work()).unwrap());
+    assert_eq!((bare, ours), (1, 2), "LocalSpawn");
+    let ours = allocations(Propagating::new(Slot::<WithContext<Ready>>::open()), |executor| {
+        hyper::rt::Executor::execute(executor, future::ready(()));
+    });
+    assert_eq!(ours, 0, "hyper's Executor");
+}
+
+/// A future that has a size, so that its box is an allocation.
+async fn async_work() {
+    future::ready(7).await;
 }
 
 #[test]

@@ -3,15 +3,24 @@
 mod support;
 
 use std::{
-    cell::Cell, cmp::Ordering, collections::HashSet, hash::Hash, marker::PhantomPinned, pin::Pin, rc::Rc,
+    cell::{Cell, RefCell},
+    cmp::Ordering,
+    collections::HashSet,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher},
+    io,
+    marker::PhantomPinned,
+    pin::{Pin, pin},
+    rc::Rc,
     sync::MutexGuard,
+    task,
 };
 
 use ctxhop::{RunAsync, WithContext, executor::Propagating, prelude::*};
-use futures::executor::block_on;
+use futures::{Stream, executor::block_on, future::FusedFuture, stream::FusedStream};
+use hyper::body::{Body, Frame, SizeHint};
 use opentelemetry::Context;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
-use support::{Case, Fate, Submitted, assert_stranger, catch, stranger, tag, tagged};
+use support::{Case, Event, Fate, Submitted, assert_stranger, catch, stranger, tag, tagged};
 
 /// A snapshot that must stay on its thread.
 #[derive(Clone)]
@@ -198,4 +207,176 @@ fn compares_and_hashes_as_its_value() {
     assert_impl_all!(WithContext<u32>: Ord, Hash);
     assert_impl_all!(WithContext<f32>: PartialOrd);
     assert_not_impl_any!(WithContext<f32>: Eq, Hash);
+}
+
+/// Notes its calls, and the context of each.
+#[derive(Default)]
+struct Telling(Rc<RefCell<Vec<Event>>>);
+
+impl Telling {
+    fn told<R>(&self, call: &'static str, result: R) -> R {
+        self.0.borrow_mut().push((call, tag()));
+        result
+    }
+}
+
+impl Clone for Telling {
+    fn clone(&self) -> Self {
+        self.told("clone", Telling(Rc::clone(&self.0)))
+    }
+}
+
+impl PartialEq for Telling {
+    fn eq(&self, _: &Self) -> bool {
+        self.told("eq", true)
+    }
+}
+
+impl Eq for Telling {}
+
+#[expect(clippy::non_canonical_partial_ord_impl, reason = "it tells which of the two is called")]
+impl PartialOrd for Telling {
+    fn partial_cmp(&self, _: &Self) -> Option<Ordering> {
+        self.told("partial_cmp", None)
+    }
+}
+
+impl Ord for Telling {
+    fn cmp(&self, _: &Self) -> Ordering {
+        self.told("cmp", Ordering::Less)
+    }
+}
+
+impl Hash for Telling {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.told("hash", ());
+        state.write_u8(1);
+    }
+}
+
+impl Iterator for Telling {
+    type Item = ();
+
+    fn next(&mut self) -> Option<()> {
+        self.told("next", None)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.told("Iterator::size_hint", (3, None))
+    }
+}
+
+impl ExactSizeIterator for Telling {
+    fn len(&self) -> usize {
+        self.told("len", 3)
+    }
+}
+
+impl Future for Telling {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> task::Poll<()> {
+        self.told("poll", task::Poll::Pending)
+    }
+}
+
+impl FusedFuture for Telling {
+    fn is_terminated(&self) -> bool {
+        self.told("FusedFuture::is_terminated", true)
+    }
+}
+
+impl Stream for Telling {
+    type Item = ();
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> task::Poll<Option<()>> {
+        self.told("poll_next", task::Poll::Ready(None))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.told("Stream::size_hint", (2, None))
+    }
+}
+
+impl FusedStream for Telling {
+    fn is_terminated(&self) -> bool {
+        self.told("FusedStream::is_terminated", true)
+    }
+}
+
+impl Body for Telling {
+    type Data = &'static [u8];
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.told("poll_frame", task::Poll::Ready(None))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.told("is_end_stream", true)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.told("Body::size_hint", SizeHint::with_exact(5))
+    }
+}
+
+impl tokio::io::AsyncWrite for Telling {
+    fn poll_write(self: Pin<&mut Self>, _: &mut task::Context<'_>, bytes: &[u8]) -> task::Poll<io::Result<usize>> {
+        self.told("poll_write", task::Poll::Ready(Ok(bytes.len())))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> task::Poll<io::Result<()>> {
+        self.told("poll_flush", task::Poll::Ready(Ok(())))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> task::Poll<io::Result<()>> {
+        self.told("poll_shutdown", task::Poll::Ready(Ok(())))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.told("is_write_vectored", true)
+    }
+}
+
+/// What a value only tells is the value's own, and asked for in the context of whoever asks.
+#[test]
+fn what_only_tells_something_runs_in_the_callers_context() {
+    let _guard = stranger().attach();
+    let bound = Telling::default().with_context(tagged("cx"));
+    let calls = Rc::clone(&bound.inner().0);
+    #[track_caller]
+    fn row<R: PartialEq + std::fmt::Debug>(calls: &RefCell<Vec<Event>>, call: &'static str, told: R, expected: R) {
+        assert_eq!((told, calls.take()), (expected, vec![(call, Some("stranger"))]), "{call}");
+    }
+
+    let hash_of_one = BuildHasherDefault::<DefaultHasher>::default().hash_one(1_u8);
+
+    let mut other = bound.clone();
+    row(&calls, "clone", (), ());
+    row(&calls, "eq", bound == other, true);
+    row(&calls, "partial_cmp", PartialOrd::partial_cmp(&bound, &other), None);
+    row(&calls, "cmp", Ord::cmp(&bound, &other), Ordering::Less);
+    row(&calls, "hash", BuildHasherDefault::<DefaultHasher>::default().hash_one(&bound), hash_of_one);
+    row(&calls, "Iterator::size_hint", Iterator::size_hint(&bound), (3, None));
+    row(&calls, "len", ExactSizeIterator::len(&bound), 3);
+    row(&calls, "FusedFuture::is_terminated", FusedFuture::is_terminated(&bound), true);
+    row(&calls, "Stream::size_hint", Stream::size_hint(&bound), (2, None));
+    row(&calls, "FusedStream::is_terminated", FusedStream::is_terminated(&bound), true);
+    row(&calls, "Body::size_hint", Body::size_hint(&bound).exact(), Some(5));
+    row(&calls, "is_end_stream", Body::is_end_stream(&bound), true);
+    row(&calls, "is_write_vectored", tokio::io::AsyncWrite::is_write_vectored(&bound), true);
+    // And what is done with it by hand.
+    let _copy = bound.inner().clone();
+    row(&calls, "clone", (), ());
+    row(&calls, "next", Iterator::next(other.inner_mut()), None);
+    row(
+        &calls,
+        "poll_next",
+        pin!(other).inner_pin_mut().poll_next(&mut task::Context::from_waker(task::Waker::noop())),
+        task::Poll::Ready(None),
+    );
 }

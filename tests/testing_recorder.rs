@@ -1,7 +1,10 @@
 //! The recorder keeps what is sampled, wherever it ends.
 
+#[path = "support/own_process.rs"]
+mod own_process;
+
 use std::{
-    env, panic,
+    panic,
     process::Command,
     sync::{
         Arc, Barrier,
@@ -21,6 +24,7 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample, SpanData, SpanExporter},
 };
+use own_process::in_own_process;
 use static_assertions::assert_impl_all;
 
 assert_impl_all!(TraceRecorder: Send, Sync, Clone, Default, std::fmt::Debug);
@@ -169,6 +173,30 @@ fn the_limit_of_a_future_begins_with_its_first_poll() {
     assert!(wait.as_mut().poll(&mut task::Context::from_waker(Waker::noop())).is_pending());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_future_that_is_dropped_ends_its_thread() {
+    fn threads() -> usize {
+        std::fs::read_dir("/proc/self/task").unwrap().count()
+    }
+
+    if in_own_process("a_future_that_is_dropped_ends_its_thread", |_| {}) {
+        let recorder = TraceRecorder::new();
+        let before = threads();
+        let mut wait = Box::pin(recorder.wait_until_async(FOREVER, |_| false));
+        assert_eq!(threads(), before, "the limit begins with the first poll");
+        assert!(wait.as_mut().poll(&mut task::Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(threads(), before + 1);
+        drop(wait);
+        // Far less than the limit, and far more than a thread takes to end.
+        let dropped = Instant::now();
+        while threads() > before {
+            assert!(dropped.elapsed() < FOREVER / 2, "the thread is still there");
+            thread::yield_now();
+        }
+    }
+}
+
 /// A span may end on a thread that holds what the woken task's scheduler needs, so no lock is held then.
 #[test]
 fn wakers_may_use_the_recorder() {
@@ -294,20 +322,6 @@ fn a_provider_of_ones_own_keeps_its_sampler_and_its_exporters() {
     assert!(none.spans().is_empty());
 }
 
-/// Runs the calling test once more, in a process of its own with this environment; `true` in that process.
-fn in_own_process(test: &str, environment: &[(&str, &str)]) -> bool {
-    const MARK: &str = "CTXHOP_TEST_IN_OWN_PROCESS";
-    if env::var_os(MARK).is_some() {
-        return true;
-    }
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", test]).env(MARK, "").envs(environment.iter().copied());
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "the test is called {test}");
-    false
-}
-
 #[test]
 fn samples_everything_whatever_the_environment_says() {
     let environment = [
@@ -316,7 +330,10 @@ fn samples_everything_whatever_the_environment_says() {
         ("OTEL_SPAN_EVENT_COUNT_LIMIT", "0"),
         ("OTEL_SPAN_LINK_COUNT_LIMIT", "0"),
     ];
-    if in_own_process("samples_everything_whatever_the_environment_says", &environment) {
+    let start = |command: &mut Command| {
+        command.envs(environment);
+    };
+    if in_own_process("samples_everything_whatever_the_environment_says", start) {
         let recorder = TraceRecorder::default();
         let mut span = recorder.tracer("test").start("kept");
         span.set_attribute(KeyValue::new("kept", true));
@@ -344,7 +361,7 @@ fn samples_everything_whatever_the_environment_says() {
 /// In a process of its own, because the other tests would see the global provider.
 #[test]
 fn installs_itself_globally() {
-    if in_own_process("installs_itself_globally", &[]) {
+    if in_own_process("installs_itself_globally", |_| {}) {
         let recorder = TraceRecorder::new();
         drop(global::tracer("test").start("before"));
         recorder.install_global();

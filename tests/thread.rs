@@ -2,12 +2,19 @@
 
 mod support;
 
+#[path = "support/own_process.rs"]
+mod own_process;
+
 use std::{
-    sync::Barrier,
+    cell::OnceCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::Command,
+    sync::{Barrier, mpsc},
     thread::{self, Builder},
 };
 
 use ctxhop::prelude::*;
+use own_process::in_own_process;
 use support::{Ended, Fate, check_closure, tag, tagged};
 
 const FATES: [Fate; 3] = [Fate::Completes, Fate::Errors, Fate::Panics];
@@ -34,9 +41,11 @@ fn matrix() {
     });
 }
 
-/// No system has room for the stack of a refused one.
+/// No system has room for it.
+const REFUSED_STACK: usize = 1 << 60;
+
 fn builder(fate: Fate) -> Builder {
-    if fate == Fate::Refused { Builder::new().stack_size(1 << 60) } else { Builder::new() }
+    if fate == Fate::Refused { Builder::new().stack_size(REFUSED_STACK) } else { Builder::new() }
 }
 
 #[test]
@@ -80,4 +89,48 @@ fn scoped_threads_borrow_and_run_at_once() {
     });
     assert_eq!(seen.map(|(name, tag, _)| (name, tag)), [("a", Some("scope")), ("b", Some("scope"))]);
     assert_ne!(seen[0].2, seen[1].2);
+}
+
+#[test]
+fn destructors_of_thread_locals_run_outside() {
+    thread_local!(static AT_EXIT: OnceCell<AtExit> = const { OnceCell::new() });
+
+    struct AtExit(mpsc::Sender<Option<&'static str>>);
+
+    impl Drop for AtExit {
+        fn drop(&mut self) {
+            self.0.send(tag()).unwrap();
+        }
+    }
+
+    let (report, seen) = mpsc::channel();
+    let job = move || {
+        AT_EXIT.with(|at_exit| at_exit.set(AtExit(report)).ok().expect("a new thread"));
+        tag()
+    };
+    let returned = ctxhop::thread::spawn_with_context(tagged("job"), job).join().unwrap();
+    assert_eq!((returned, seen.recv()), (Some("job"), Ok(None)));
+}
+
+/// The functions without a [`Builder`] take the size of a stack from the environment, once, so this takes a process.
+#[test]
+fn a_spawn_that_panics_drops_its_closure_inside() {
+    let start = |command: &mut Command| {
+        command.env("RUST_MIN_STACK", REFUSED_STACK.to_string());
+    };
+    if !in_own_process("a_spawn_that_panics_drops_its_closure_inside", start) {
+        return;
+    }
+    fn refused(spawn: impl FnOnce()) -> Ended {
+        match catch_unwind(AssertUnwindSafe(spawn)) {
+            Ok(()) => panic!("the system has room for such a stack"),
+            Err(_) => Ended::Gone,
+        }
+    }
+    check_closure("thread::spawn", &[Fate::Refused], |case, job| {
+        refused(|| case.submit(|| drop(ctxhop::thread::spawn(job))))
+    });
+    check_closure("Scope::spawn", &[Fate::Refused], |case, job| {
+        refused(|| thread::scope(|scope| case.submit(|| drop(scope.spawn_with_current_context(job)))))
+    });
 }

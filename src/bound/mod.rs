@@ -484,6 +484,8 @@ impl<T: PartialOrd, S: Snapshot> PartialOrd for WithContext<T, S> {
 /// By the value alone.
 impl<T: Hash, S: Snapshot> Hash for WithContext<T, S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.carried.value().hash(state);
+        if let Some(value) = self.carried.value() {
+            value.hash(state);
+        }
     }
 }

@@ -6,7 +6,7 @@ use ctxhop::carrier::{self, Carrier, Environment};
 
 use opentelemetry::baggage::BaggageExt;
 
-use crate::{PARENT, propagator, received, span};
+use crate::{PARENT, own_process::in_own_process, propagator, received, span};
 
 #[test]
 fn environment_variables_have_normal_names() {
@@ -29,35 +29,7 @@ fn environment_variables_have_normal_names() {
 
 #[test]
 fn a_child_reads_the_context_from_its_environment() {
-    let mut child = child_test("environment::in_a_child");
-    child.env("path_like", "lower case").env("DASHED-NAME", "dashed").env("BAGGAGE", "stale=1");
-    #[cfg(unix)]
-    {
-        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
-        child.env("NOT_TEXT", OsStr::from_bytes(b"\xff")).env(OsStr::from_bytes(b"\xff"), "not text");
-    }
-    let headers = [("traceparent", PARENT), ("tracestate", "a=1"), ("baggage", "tenant=7%20%C3%BC")];
-    assert!(carrier::inject_with(&propagator(), &received(headers), &mut child));
-
-    let output = child.output().unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
-}
-
-/// Set for the child, which has nothing to see otherwise.
-const IN_A_CHILD: &str = "CARRIER_TEST_CHILD";
-
-/// The same binary again, to run one test that is ignored otherwise.
-fn child_test(name: &str) -> Command {
-    let mut child = Command::new(env::current_exe().unwrap());
-    child.args([name, "--exact", "--ignored", "--nocapture"]).env(IN_A_CHILD, "1");
-    child
-}
-
-#[test]
-#[ignore = "runs in a child process, of the test above"]
-fn in_a_child() {
-    if env::var_os(IN_A_CHILD).is_none() {
+    if !in_own_process("environment::a_child_reads_the_context_from_its_environment", start_child) {
         return;
     }
     let environment = Environment::current();
@@ -79,6 +51,17 @@ fn in_a_child() {
     copy.set("TRACEPARENT", "changed".to_owned());
     assert_eq!(env::var("TRACEPARENT").as_deref(), Ok(PARENT));
     assert!(Environment::current() == environment && copy != environment);
+}
+
+fn start_child(child: &mut Command) {
+    child.env("path_like", "lower case").env("DASHED-NAME", "dashed").env("BAGGAGE", "stale=1");
+    #[cfg(unix)]
+    {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        child.env("NOT_TEXT", OsStr::from_bytes(b"\xff")).env(OsStr::from_bytes(b"\xff"), "not text");
+    }
+    let headers = [("traceparent", PARENT), ("tracestate", "a=1"), ("baggage", "tenant=7%20%C3%BC")];
+    assert!(carrier::inject_with(&propagator(), &received(headers), child));
 }
 
 #[cfg(unix)]

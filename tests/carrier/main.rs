@@ -11,6 +11,8 @@ mod headers;
 mod http;
 mod inject;
 mod outbox;
+#[path = "../support/own_process.rs"]
+mod own_process;
 mod read_only;
 
 use ctxhop::{
