@@ -18,6 +18,8 @@ use ctxhop::{
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use own_process::in_own_process;
 use setups::SETUPS;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
 
 const CHILD: &str = "CTXHOP_DOCTOR_SET_UP";
 
@@ -77,6 +79,18 @@ fn the_spans_of_the_checks_have_a_parent_that_is_not_sampled() {
         let spans = recorder.spans();
         assert!(!spans.is_empty() && spans.iter().all(|span| span.name == "ctxhop.doctor"), "{spans:?}");
         assert!(spans.iter().all(|span| span.parent_span_is_remote), "{spans:?}");
+    }
+}
+
+#[test]
+fn a_subscriber_that_enables_spans_of_level_info_is_enough() {
+    if in_own_process("a_subscriber_that_enables_spans_of_level_info_is_enough", |_| {}) {
+        let subscriber = tracing_subscriber::registry().with(LevelFilter::INFO);
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        let diagnosis = doctor::check();
+        let mut findings = (&diagnosis).into_iter();
+        assert!(findings.all(|finding| !matches!(finding, Finding::SpansDisabled { .. })), "{diagnosis}");
+        assert!((&diagnosis).into_iter().eq(diagnosis.iter()) && diagnosis.iter().count() > 0, "{diagnosis}");
     }
 }
 

@@ -9,9 +9,10 @@ use std::{
     sync::mpsc,
 };
 
-use ctxhop::prelude::*;
+use ctxhop::{prelude::*, tracing::TracingSnapshot};
 use opentelemetry::Context;
 use support::{Case, Ended, Fate, Submitted, catch, check_closure, tag, tagged};
+use tracing::Span;
 
 const FATES: [Fate; 4] = [Fate::Completes, Fate::Errors, Fate::Panics, Fate::Unstarted];
 
@@ -220,6 +221,18 @@ fn a_users_snapshot_travels_with_the_context() {
     let job = cx.run(|| (|| (tag(), TRAIL.take())).with_current::<(Context, Trail<2>)>());
     let seen = std::thread::spawn(|| job.run(|job| job())).join().unwrap();
     assert_eq!(seen, (Some("both"), vec!["+2"]));
+}
+
+/// Strict mode asks for it.
+#[test]
+fn a_snapshot_tells_its_opentelemetry_context() {
+    fn of(snapshot: &impl Snapshot) -> Option<Option<&'static str>> {
+        snapshot.opentelemetry().map(|cx| cx.run(tag))
+    }
+    assert_eq!(of(&Trail::<1>), None);
+    assert_eq!(of(&tagged("cx")), Some(Some("cx")));
+    assert_eq!(of(&(Trail::<1>, tagged("first"), tagged("second"))), Some(Some("first")));
+    assert_eq!(of(&TracingSnapshot::new(Span::none(), tagged("cx"))), Some(Some("cx")));
 }
 
 // ---- More contexts than OpenTelemetry has room for -------------------------------------------------------------------

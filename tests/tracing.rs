@@ -358,11 +358,21 @@ fn a_span_that_opentelemetry_does_not_see_does_not_lose_the_context() {
 #[test]
 fn a_layer_that_does_not_see_the_span_does_not_see_a_strangers() {
     let rig = Rig::new();
-    let log = rig.log.clone().with_filter(filter_fn(|metadata| metadata.name() != "traced only"));
+    let not_the_traced_one = || filter_fn(|metadata| metadata.name() != "traced only");
+    let log = rig.log.clone().with_filter(not_the_traced_one());
+    // An even number of layers has such a filter.
+    let other = layer::Identity::new().with_filter(not_the_traced_one());
     let otel = tracing_opentelemetry::layer().with_tracer(rig.tracer());
-    dispatcher::with_default(&Registry::default().with(log).with(otel).into(), || {
+    dispatcher::with_default(&Registry::default().with(log).with(other).with(otel).into(), || {
         let snapshot = info_span!("traced only").in_scope(TracingSnapshot::capture);
-        for run in WAYS {
+        let span_alone: [Run; 2] = [
+            |snapshot, f| snapshot.span().run(f),
+            |snapshot, f| {
+                let _guard = snapshot.span().clone().attach();
+                f();
+            },
+        ];
+        for run in WAYS.into_iter().chain(span_alone) {
             info_span!("stranger").in_scope(|| run(&snapshot, &mut || info!("inside")));
             assert_eq!(rig.log.take(), ["inside"]);
         }
@@ -487,6 +497,13 @@ fn the_default_subscriber_travels() {
         on_another_thread(move || {
             current.run(|| info!("there"));
             subscriber.run(|| info!("without a span"));
+            let guard = subscriber.clone().attach();
+            info!("by its guard");
+            // One that is captured here is the same.
+            let captured = Dispatch::capture();
+            drop(guard);
+            captured.run(|| info!("captured"));
+            dispatcher::with_default(current.subscriber(), || info!("taken out"));
             // A stranger's is not seen, nor is it lost.
             dispatcher::with_default(&none.dispatch(), || {
                 current.run(|| info!("there again"));
@@ -500,7 +517,15 @@ fn the_default_subscriber_travels() {
         });
         assert_eq!(
             rig.log.take(),
-            ["request id=7: there", "without a span", "request id=7: there again", "request id=7: and by a guard"]
+            [
+                "request id=7: there",
+                "without a span",
+                "by its guard",
+                "captured",
+                "taken out",
+                "request id=7: there again",
+                "request id=7: and by a guard"
+            ]
         );
     });
 }

@@ -31,7 +31,7 @@ thread_local! {
 type Before = fn(&TracingSnapshot, between: &dyn Fn());
 
 /// What a thread may have done before, and where in between a thread-local of the test's comes into being.
-const BEFORE: [Before; 3] = [
+const BEFORE: [Before; 4] = [
     |snapshot, between| {
         between();
         snapshot.run(|| assert_eq!(Span::current().metadata().unwrap().name(), "captured"));
@@ -47,6 +47,12 @@ const BEFORE: [Before; 3] = [
         std::mem::forget(TracingSnapshot::new(Span::none(), Context::new()).attach());
         between();
         snapshot.run(|| ());
+    },
+    // The same, and then a guard.
+    |snapshot, between| {
+        std::mem::forget(TracingSnapshot::new(Span::none(), Context::new()).attach());
+        between();
+        drop(snapshot.clone().attach());
     },
 ];
 

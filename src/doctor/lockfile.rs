@@ -14,7 +14,7 @@ pub(super) fn check(lockfile: &str) -> Vec<Finding> {
     let Some(packages) = table.get("package").and_then(Value::as_array) else {
         return unreadable("it lists no packages".to_owned());
     };
-    let users: Vec<_> = packages.iter().flat_map(|package| User::all_of(package, packages)).collect();
+    let users: Vec<_> = packages.iter().flat_map(User::all_of).collect();
     let Some(ours) = users.iter().find(|user| user.name == env!("CARGO_PKG_NAME")) else {
         return unreadable(format!("it lists no {} that uses {API}", env!("CARGO_PKG_NAME")));
     };
@@ -31,26 +31,21 @@ pub(super) fn check(lockfile: &str) -> Vec<Finding> {
 struct User<'a> {
     name: &'a str,
     version: &'a str,
-    /// The version of `opentelemetry`.
+    /// The version of `opentelemetry`; empty where there is only one.
     api: &'a str,
 }
 
 impl<'a> User<'a> {
     /// One for each version that the package uses; by renaming, a package may use several.
-    fn all_of(package: &'a Value, packages: &'a [Value]) -> impl Iterator<Item = Self> {
+    fn all_of(package: &'a Value) -> impl Iterator<Item = Self> {
         let text = |key| package.get(key).and_then(Value::as_str).unwrap_or_default();
         let (name, version) = (text("name"), text("version"));
         let dependencies = package.get("dependencies").and_then(Value::as_array).into_iter().flatten();
         // "opentelemetry" where there is one version, "opentelemetry 0.33.1" where there are several.
         let versions = dependencies.filter_map(Value::as_str).filter_map(|dependency| {
             let mut words = dependency.split(' ');
-            if words.next()? == API { words.next().or_else(|| only_version(packages)) } else { None }
+            (words.next()? == API).then(|| words.next().unwrap_or_default())
         });
         versions.map(move |api| Self { name, version, api })
     }
-}
-
-fn only_version(packages: &[Value]) -> Option<&str> {
-    let api = packages.iter().find(|package| package.get("name").and_then(Value::as_str) == Some(API))?;
-    api.get("version")?.as_str()
 }
