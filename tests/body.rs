@@ -89,7 +89,10 @@ fn tells_what_the_body_tells() {
 }
 
 /// Tells what is current when it is asked whether it is ready, when it is called, and when its future is polled.
-struct Teller;
+struct Teller {
+    /// How often it was asked whether it is ready.
+    asked: u32,
+}
 
 impl Service<()> for Teller {
     type Response = [Option<&'static str>; 2];
@@ -98,6 +101,7 @@ impl Service<()> for Teller {
 
     fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
         assert_eq!(tag(), Some("service"));
+        self.asked += 1;
         Poll::Ready(Ok(()))
     }
 
@@ -110,9 +114,10 @@ impl Service<()> for Teller {
 #[test]
 fn a_service_runs_in_its_context() {
     let _guard = stranger().attach();
-    let mut service = Teller.with_context(tagged("service"));
+    let mut service = Teller { asked: 0 }.with_context(tagged("service"));
     block_on(async {
         std::future::poll_fn(|task| service.poll_ready(task)).await.unwrap();
+        assert_eq!(service.inner().asked, 1);
         assert_stranger("between two calls");
         assert_eq!(service.call(()).await, Ok([Some("service"), Some("polled")]));
         assert_stranger("after the call");

@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use ctxhop::prelude::*;
 use opentelemetry::Context;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert_eq, prop_oneof, proptest};
 use rayon::{
     ThreadPoolBuilder,
-    iter::plumbing::{Producer, ProducerCallback},
+    iter::plumbing::{Consumer, Folder, Producer, ProducerCallback, Reducer, UnindexedConsumer},
     prelude::*,
 };
 use support::tagged;
@@ -225,4 +227,76 @@ fn splits_are_no_finer_and_no_coarser_than_asked_for() {
     assert!(coarse.iter().all(|len| *len >= 64), "{coarse:?}");
     let fine = leaves(1, 4);
     assert!(fine.iter().all(|len| *len <= 4), "{fine:?}");
+}
+
+/// A consumer that is full once it has as many items as it wants.
+struct Wants<'a>(&'a AtomicUsize);
+
+impl Wants<'_> {
+    fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Consumer<u32> for Wants<'_> {
+    type Folder = Self;
+    type Reducer = Nothing;
+    type Result = ();
+
+    fn split_at(self, _: usize) -> (Self, Self, Nothing) {
+        (Wants(self.0), self, Nothing)
+    }
+
+    fn into_folder(self) -> Self {
+        self
+    }
+
+    fn full(&self) -> bool {
+        self.is_full()
+    }
+}
+
+impl UnindexedConsumer<u32> for Wants<'_> {
+    fn split_off_left(&self) -> Self {
+        Wants(self.0)
+    }
+
+    fn to_reducer(&self) -> Nothing {
+        Nothing
+    }
+}
+
+impl Folder<u32> for Wants<'_> {
+    type Result = ();
+
+    fn consume(self, _: u32) -> Self {
+        assert_ne!(self.0.fetch_sub(1, Ordering::Relaxed), 0, "it was full");
+        self
+    }
+
+    fn complete(self) {}
+
+    fn full(&self) -> bool {
+        self.is_full()
+    }
+}
+
+struct Nothing;
+
+impl Reducer<()> for Nothing {
+    fn reduce(self, (): (), (): ()) {}
+}
+
+/// `find_any`, `try_for_each` and their kin stop early by it.
+#[test]
+fn a_full_consumer_gets_no_more_items() {
+    // One thread, because another may be at an item when the consumer becomes full.
+    let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for wanted in [0, 3] {
+        let left = AtomicUsize::new(wanted);
+        // `filter` asks our folder before each item, and rayon asks our consumer before each leaf.
+        let numbers = (0..64).into_par_iter().filter(|_| true).with_context(tagged("bound"));
+        pool.install(|| numbers.drive_unindexed(Wants(&left)));
+        assert_eq!(left.load(Ordering::Relaxed), 0);
+    }
 }
