@@ -297,6 +297,23 @@ fn what_the_runtime_drops_as_it_shuts_down_is_not_covered() {
     }
 }
 
+/// tokio then tells of the task's end before it tells of its spawn.
+#[test]
+fn a_task_that_a_runtime_refuses_is_let_go() {
+    let hooks = Hooks::new().whole();
+    for runtime in runtimes(&hooks) {
+        let recorder = TraceRecorder::new();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let request = Context::new().with_span(recorder.tracer("shop").start("request"));
+        let task = request.run(|| handle.spawn(async {}));
+        drop(request);
+        assert!(hooks.is_empty(), "{hooks:?}");
+        assert!(recorder.open_spans().is_empty());
+        drop(task);
+    }
+}
+
 /// Strict mode knows each bare task by the line that spawned it.
 #[cfg(feature = "strict")]
 #[test]

@@ -50,9 +50,16 @@
 
 mod contexts;
 
-use std::{cell::RefCell, fmt, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    sync::Arc,
+};
 
-use ::tokio::runtime::{Builder, TaskMeta};
+use ::tokio::{
+    runtime::{Builder, TaskMeta},
+    task::Id,
+};
 use opentelemetry::Context;
 
 use self::contexts::{Contexts, OfTask};
@@ -135,6 +142,9 @@ impl Hooks {
 
     /// Captures the context of the spawner. For [`Builder::on_task_spawn`].
     pub fn on_task_spawn(&self, task: &TaskMeta<'_>) {
+        if UNKNOWN.get() == Some(task.id()) {
+            return;
+        }
         let context = (self.capture)();
         let hop = Hop::at("a task", task.spawned_at(), || Some(&context));
         self.contexts.insert(task.id(), OfTask { context, hop });
@@ -161,7 +171,10 @@ impl Hooks {
     /// Lets the context of the task go. For [`Builder::on_task_terminate`].
     pub fn on_task_terminate(&self, task: &TaskMeta<'_>) {
         // Dropped after the lock, because it may end a span.
-        drop(self.contexts.remove(task.id()));
+        let of_task = self.contexts.remove(task.id());
+        if of_task.is_none() {
+            UNKNOWN.set(Some(task.id()));
+        }
     }
 
     /// How many tasks have a context now.
@@ -208,4 +221,8 @@ struct Poll {
 thread_local! {
     /// The polls on this thread, the innermost last: a task may block on another runtime.
     static ATTACHED: RefCell<Vec<Poll>> = const { RefCell::new(Vec::new()) };
+
+    /// The latest task that had no context when it ended. Where a runtime has shut down, a spawn ends the task first and calls the hook
+    /// of the spawn after that. Without a destructor, so that it can be used at any time.
+    static UNKNOWN: Cell<Option<Id>> = const { Cell::new(None) };
 }
