@@ -30,6 +30,7 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     trace::{SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor},
 };
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use support::tagged;
 use tokio::{
     runtime,
@@ -263,6 +264,22 @@ const PROGRAMS: &[Program] = &[
         expected: &["1 problem in 0 hops", "OPEN      1 span has not ended: \"GET /orders\""],
     },
     Program {
+        name: "a guard that is forgotten in a piece of a parallel iterator",
+        broken: |_| in_pieces(|| mem::forget(tagged("auth").attach())),
+        mended: |_| in_pieces(|| drop(tagged("auth").attach())),
+        expected: &[
+            "1 problem in 1 hop",
+            "LEAKED    1 guard outlives the work of with_context at tests/strict.rs",
+            "attached by ",
+        ],
+    },
+    Program {
+        name: "the items of a batch that outlive their request",
+        broken: |tracer| batch(&Context::new().with_span(tracer.start("GET /orders")), Clone::clone),
+        mended: |tracer| batch(&Context::new().with_span(tracer.start("GET /orders")), ContextExt::parent_only),
+        expected: &["1 problem in 1 hop", "HELD      1 hop holds the ended span", "with_context at tests/strict.rs"],
+    },
+    Program {
         name: "a thread without room",
         broken: |_| {
             let _guards: Vec<_> = (0..65_600).map(|_| Context::new().attach()).collect();
@@ -435,6 +452,21 @@ fn watch(tracer: &SdkTracer, send: fn(&tokio::sync::watch::Sender<WithContext<u3
 fn cache(cx: Context) {
     static CACHE: OnceLock<Context> = OnceLock::new();
     CACHE.get_or_init(|| cx);
+}
+
+fn in_pieces(last: fn()) {
+    let numbers = (0..64).into_par_iter().with_context(tagged("request")).with_min_len(1);
+    numbers.for_each(|number| {
+        if number == 63 {
+            last();
+        }
+    });
+}
+
+fn batch(request: &Context, carried: fn(&Context) -> Context) {
+    let orders = vec![String::from("apples"), String::from("pears")].with_context(carried(request));
+    mem::forget(orders.map_inner(|orders| orders).into_items().collect::<Vec<_>>());
+    request.span().end();
 }
 
 static STRICT: OnceLock<Strict> = OnceLock::new();

@@ -5,7 +5,7 @@
 
 use std::iter::FusedIterator;
 
-use crate::{Propagate, Snapshot, WithContext};
+use crate::{Snapshot, WithContext};
 
 impl<T: Iterator, S: Snapshot> Iterator for WithContext<T, S> {
     type Item = T::Item;
@@ -70,7 +70,7 @@ impl<T: IntoIterator, S: Snapshot> WithContext<T, S> {
     /// ```
     #[track_caller]
     pub fn into_items(self) -> impl Iterator<Item = WithContext<T::Item, S>> {
-        let (items, context) = self.map_inner(T::into_iter).into_parts();
-        items.with_context(context.clone()).map(move |item| item.with_context(context.clone()))
+        let (items, on_hop) = self.map_inner(T::into_iter).into_hop();
+        Self::on_hop(items, on_hop.clone()).map(move |item| Self::on_hop(item, on_hop.clone()))
     }
 }

@@ -27,7 +27,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     Snapshot,
-    snapshot::{Carried, RunAsync},
+    snapshot::{Carried, OnHop, RunAsync},
     trail,
 };
 
@@ -241,6 +241,17 @@ impl<T, S: Snapshot> WithContext<T, S> {
         self.carried.into_parts()
     }
 
+    /// As [`into_parts`](Self::into_parts), to bind other values by [`on_hop`](Self::on_hop).
+    #[track_caller]
+    pub(crate) fn into_hop(self) -> (T, OnHop<S>) {
+        self.carried.into_hop()
+    }
+
+    /// Binds a value on a hop that is known already, so that what is noted of the hop stays the same.
+    pub(crate) const fn on_hop<U>(value: U, on_hop: OnHop<S>) -> WithContext<U, S> {
+        WithContext { carried: on_hop.carry(value) }
+    }
+
     /// Binds the value to another context, and gives the one that it had.
     #[cfg(feature = "tokio")]
     #[track_caller]
@@ -304,8 +315,9 @@ impl<T, S: Snapshot> WithContext<T, S> {
     /// ```
     #[track_caller]
     pub fn map_inner<U>(self, f: impl FnOnce(T) -> U) -> WithContext<U, S> {
-        let (inner, context) = self.into_parts();
-        context.run(|| f(inner)).with_context(context)
+        let (inner, on_hop) = self.into_hop();
+        let inner = on_hop.run(|| f(inner));
+        Self::on_hop(inner, on_hop)
     }
 
     /// Does a message's work: calls `f` with the value, in its context, and lets the context go.

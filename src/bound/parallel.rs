@@ -11,7 +11,7 @@ use ::rayon::iter::{
 };
 use opentelemetry::Context;
 
-use crate::{Propagate, Snapshot, WithContext};
+use crate::{Propagate, Snapshot, WithContext, snapshot::OnHop};
 
 /// `in_current_context`, on every parallel iterator.
 pub trait ParallelIteratorExt: ParallelIterator {
@@ -87,15 +87,15 @@ pub trait ParallelIteratorExt: ParallelIterator {
 
 impl<I: ParallelIterator> ParallelIteratorExt for I {}
 
-// In both modes the guard is for what the iterator owns, its closures for example: they are dropped on this thread, at the end.
+// In both modes the context is attached here for what the iterator owns, its closures for example: they are dropped on this thread, at
+// the end.
 
 impl<I: ParallelIterator, S: Snapshot + Send> ParallelIterator for WithContext<I, S> {
     type Item = I::Item;
 
     fn drive_unindexed<C: UnindexedConsumer<I::Item>>(self, consumer: C) -> C::Result {
-        let (iter, context) = self.into_parts();
-        let _guard = context.clone().attach();
-        iter.drive_unindexed(Bound { base: consumer, context })
+        let (iter, on_hop) = self.into_hop();
+        on_hop.run(|| iter.drive_unindexed(Bound { base: consumer, context: on_hop.snapshot().clone() }))
     }
 
     fn opt_len(&self) -> Option<usize> {
@@ -109,33 +109,30 @@ impl<I: IndexedParallelIterator, S: Snapshot + Send> IndexedParallelIterator for
     }
 
     fn drive<C: Consumer<I::Item>>(self, consumer: C) -> C::Result {
-        let (iter, context) = self.into_parts();
-        let _guard = context.clone().attach();
-        iter.drive(Bound { base: consumer, context })
+        let (iter, on_hop) = self.into_hop();
+        on_hop.run(|| iter.drive(Bound { base: consumer, context: on_hop.snapshot().clone() }))
     }
 
     fn with_producer<CB: ProducerCallback<I::Item>>(self, callback: CB) -> CB::Output {
-        let (iter, context) = self.into_parts();
-        let _guard = context.clone().attach();
-        iter.with_producer(Bound { base: callback, context })
-    }
-}
-
-/// A part of the plumbing that hands the context on to the parts that it makes.
-struct Bound<B, S> {
-    base: B,
-    context: S,
-}
-
-impl<T, CB: ProducerCallback<T>, S: Snapshot + Send> ProducerCallback<T> for Bound<CB, S> {
-    type Output = CB::Output;
-
-    fn callback<P: Producer<Item = T>>(self, producer: P) -> CB::Output {
-        self.base.callback(BoundProducer(producer.with_context(self.context)))
+        let (iter, on_hop) = self.into_hop();
+        on_hop.run(|| iter.with_producer(BoundCallback { base: callback, on_hop: on_hop.clone() }))
     }
 }
 
 // ---- Producer mode ---------------------------------------------------------------------------------------------------
+
+struct BoundCallback<CB, S> {
+    base: CB,
+    on_hop: OnHop<S>,
+}
+
+impl<T, CB: ProducerCallback<T>, S: Snapshot + Send> ProducerCallback<T> for BoundCallback<CB, S> {
+    type Output = CB::Output;
+
+    fn callback<P: Producer<Item = T>>(self, producer: P) -> CB::Output {
+        self.base.callback(BoundProducer(WithContext::<P, S>::on_hop(producer, self.on_hop)))
+    }
+}
 
 /// A `WithContext`, so that the items of a producer that is dropped unused are dropped inside.
 struct BoundProducer<P, S: Snapshot>(WithContext<P, S>);
@@ -159,9 +156,10 @@ impl<P: Producer, S: Snapshot + Send> Producer for BoundProducer<P, S> {
     }
 
     fn split_at(self, index: usize) -> (Self, Self) {
-        let (base, context) = self.0.into_parts();
-        let (left, right) = context.run(|| base.split_at(index));
-        (Self(left.with_context(context.clone())), Self(right.with_context(context)))
+        let (base, on_hop) = self.0.into_hop();
+        let (left, right) = on_hop.run(|| base.split_at(index));
+        let bind = |base, on_hop| Self(WithContext::<P, S>::on_hop(base, on_hop));
+        (bind(left, on_hop.clone()), bind(right, on_hop))
     }
 
     fn fold_with<F: Folder<P::Item>>(self, folder: F) -> F {
@@ -219,6 +217,12 @@ impl<I: ExactSizeIterator, G> ExactSizeIterator for Attached<I, G> {
 }
 
 // ---- Consumer mode ---------------------------------------------------------------------------------------------------
+
+/// A part of the plumbing that hands the context on to the parts that it makes.
+struct Bound<B, S> {
+    base: B,
+    context: S,
+}
 
 impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
     type Folder = BoundFolder<C::Folder, S::Guard>;

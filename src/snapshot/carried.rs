@@ -14,7 +14,7 @@ use crate::trail::Hop;
 
 /// A snapshot that is on a hop, until it is let go.
 #[derive(Clone)]
-struct OnHop<S> {
+pub(crate) struct OnHop<S> {
     snapshot: S,
     hop: Hop,
 }
@@ -27,8 +27,19 @@ impl<S: Snapshot> OnHop<S> {
         Self { snapshot, hop }
     }
 
+    /// Binds one more value on the same hop, or another one in place of the first.
     #[inline]
-    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub(crate) const fn carry<T>(self, value: T) -> Carried<T, S> {
+        Carried { value: Some(value), snapshot: Some(self) }
+    }
+
+    #[cfg(feature = "rayon")]
+    pub(crate) const fn snapshot(&self) -> &S {
+        &self.snapshot
+    }
+
+    #[inline]
+    pub(crate) fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let _border = self.hop.enter();
         self.snapshot.run(f)
     }
@@ -78,7 +89,7 @@ impl<T, S: Snapshot> Carried<T, S> {
     #[inline]
     #[track_caller]
     pub(crate) fn new(hop: &'static str, value: T, snapshot: S) -> Self {
-        Self { value: Some(value), snapshot: Some(OnHop::new(hop, snapshot)) }
+        OnHop::new(hop, snapshot).carry(value)
     }
 
     pub(crate) const fn value(&self) -> Option<&T> {
@@ -126,9 +137,15 @@ impl<T, S: Snapshot> Carried<T, S> {
     }
 
     #[track_caller]
-    pub(crate) fn into_parts(mut self) -> (T, S) {
+    pub(crate) fn into_parts(self) -> (T, S) {
+        let (value, on_hop) = self.into_hop();
+        (value, on_hop.snapshot)
+    }
+
+    #[track_caller]
+    pub(crate) fn into_hop(mut self) -> (T, OnHop<S>) {
         let on_hop = self.snapshot.take().expect(GONE);
-        (self.value.take().expect(GONE), on_hop.snapshot)
+        (self.value.take().expect(GONE), on_hop)
     }
 
     /// In the order in which a pattern that binds both drops the value first.

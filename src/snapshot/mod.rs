@@ -10,7 +10,7 @@ mod tuple;
 
 use opentelemetry::Context;
 
-pub(crate) use carried::Carried;
+pub(crate) use carried::{Carried, OnHop};
 pub use context::ContextGuard;
 pub use context_ext::ContextExt;
 pub use run_async::RunAsync;

@@ -15,13 +15,14 @@
 //! ```
 //!
 //! ```text
-//! ctxhop strict: 3 problems in 41,210 hops
-//! LEAKED    1 guard outlives the work of tokio::spawn at src/api.rs:30:9
-//!           attached by shop::auth::check at src/auth.rs:34:71; 212 later hops on its thread saw it
-//! LOST      197 of 197 captures were empty while spans were open: tokio::spawn at src/batch.rs:88:5
-//!           roots that came of it: notify ×189, render ×197
+//! ctxhop strict: 3 problems in 41210 hops
 //! HELD      1 hop holds the ended span "GET /orders", for up to 90 s: with_context at src/pool.rs:12:9
 //!           by way of: tokio::spawn at src/api.rs:30:5, channel::send at src/queue.rs:51:9
+//! LEAKED    1 guard outlives the work of tokio::spawn at src/api.rs:30:9
+//!           attached by shop::auth::check at src/auth.rs:34:71
+//!           212 later hops on its thread saw it
+//! LOST      197 of 197 captures were empty while spans were open: tokio::spawn at src/batch.rs:88:5
+//!           roots that came of it: notify ×189, render ×197
 //! ```
 //!
 //! # What it finds
@@ -43,6 +44,8 @@
 //! - A span that starts a trace on purpose, while others are open, looks like one that has lost its parent.
 //!   [`Config::expect_roots`] tells them apart.
 //! - A half of `rayon::join` is no hop of its own: a guard that it leaks is found at the hop around it.
+//! - A parallel iterator is one hop. A guard that leaks in one of its closures is found on the caller's thread, and may stay
+//!   unnoticed on another one.
 //! - OpenTelemetry does not tell of guards that are dropped out of order. On a thread without hops, `NON-ROOT` may name the guard of
 //!   another attach then.
 //! - Spans that the sampler drops reach no processor. So sample all of them where strict mode is on.
