@@ -5,6 +5,22 @@ pub(crate) use crate::bound::bind;
 
 /// The supertrait of this crate's extension traits. No other crate can name it, so none can implement them, and a method
 /// that is added to one of them breaks nobody.
+///
+/// ```compile_fail,E0277
+/// use opentelemetry::trace::Link;
+///
+/// struct Other;
+///
+/// impl ctxhop::ContextExt for Other {
+///     fn parent_only(&self) -> Self {
+///         Other
+///     }
+///
+///     fn to_link(&self) -> Option<Link> {
+///         None
+///     }
+/// }
+/// ```
 #[expect(unnameable_types, reason = "that is its point")]
 pub trait Sealed {}
 

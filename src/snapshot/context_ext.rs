@@ -3,8 +3,10 @@ use opentelemetry::{
     trace::{Link, TraceContextExt},
 };
 
+use crate::hop::Sealed;
+
 /// What hops need from a [`Context`], and OpenTelemetry's API does not offer.
-pub trait ContextExt {
+pub trait ContextExt: Sealed {
     /// This context, without its hold on the span: spans started in it have the same parent, but it keeps none open.
     ///
     /// Use it for long-lived or fire-and-forget work that should stay in the trace of the request that started it,
@@ -61,6 +63,8 @@ pub trait ContextExt {
     #[must_use]
     fn to_link(&self) -> Option<Link>;
 }
+
+impl Sealed for Context {}
 
 impl ContextExt for Context {
     fn parent_only(&self) -> Self {
