@@ -49,7 +49,8 @@
 //! - The context is captured at the call, also when the send is asynchronous and polled later.
 //! - A message that is never received is dropped inside its context, when the channel drops it.
 //! - A send that fails gives the bare value back in the channel's own error type, and lets the context go. (To keep
-//!   the two together over a retry, bind the value: `tx.send(value.with_current_context())` gives back both.)
+//!   the two together over a retry, bind the value: `tx.send(value.with_current_context())` gives back both.) The errors of
+//!   `futures::channel::mpsc` are an exception: nobody else can build them, so they give the value back with its context.
 //!
 //! # Batches
 //!

@@ -13,7 +13,8 @@ use crate::trail;
 ///
 /// While a thread ends and its thread-locals are being destroyed, there may be no current context any more. Then
 /// `capture` gives an empty context and `attach` does nothing, so that destructors of other thread-locals can still
-/// drop, run and send what this crate has wrapped.
+/// drop, run and send what this crate has wrapped. [The limits](crate::manual::limits#in-the-process) name a gap for programs with
+/// `panic = "abort"`.
 ///
 /// OpenTelemetry has room for 65,534 contexts on a thread, and silently ignores what is attached beyond that. This
 /// implementation goes on: it lends the last place to whichever of its contexts is the innermost. There is one limit: where
