@@ -6,9 +6,9 @@ pub(crate) use crate::strict::hop::{Hop, attaching, captured, explicit, full, re
 #[cfg(not(feature = "strict"))]
 pub(crate) use off::{Hop, attaching, captured, explicit, full, received};
 
-#[cfg(all(feature = "strict", feature = "tokio-hooks", tokio_unstable))]
+#[cfg(all(feature = "strict", any(feature = "rayon", all(feature = "tokio-hooks", tokio_unstable))))]
 pub(crate) use crate::strict::hop::Border;
-#[cfg(all(not(feature = "strict"), feature = "tokio-hooks", tokio_unstable))]
+#[cfg(all(not(feature = "strict"), any(feature = "rayon", all(feature = "tokio-hooks", tokio_unstable))))]
 pub(crate) use off::Border;
 
 #[cfg(not(feature = "strict"))]
@@ -31,6 +31,12 @@ mod off {
             _at: &'static std::panic::Location<'static>,
             _context: impl FnOnce() -> Option<&'a Context>,
         ) -> Self {
+            Self
+        }
+
+        #[cfg(feature = "rayon")]
+        #[inline(always)]
+        pub(crate) const fn around() -> Self {
             Self
         }
 

@@ -280,6 +280,33 @@ const PROGRAMS: &[Program] = &[
         expected: &["1 problem in 1 hop", "HELD      1 hop holds the ended span", "with_context at tests/strict.rs"],
     },
     Program {
+        name: "a trace that is started on purpose, in the pieces of a parallel iterator",
+        broken: |tracer| roots_in_pieces(tracer, std::thread::spawn),
+        mended: |tracer| roots_in_pieces(tracer, ctxhop::thread::spawn_detached),
+        expected: &[
+            "1 problem in 1 hop",
+            "LOST      1 of 1 captures were empty while spans were open: with_context at tests/strict.rs",
+            "roots that came of it: flush ×64",
+        ],
+    },
+    Program {
+        name: "a trace that is started on purpose, in the halves of a join",
+        broken: |tracer| roots_in_halves(tracer, std::thread::spawn),
+        mended: |tracer| roots_in_halves(tracer, ctxhop::thread::spawn_detached),
+        expected: &["1 problem in 0 hops", "ROOT      2 spans have no parent"],
+    },
+    Program {
+        name: "a hop that is given nothing, after a join that captured nothing",
+        broken: |tracer| block_on(lost(tracer.clone(), |work| tokio::spawn(work))),
+        mended: |tracer| {
+            let (_open, flush) = (tracer.start("other"), tracer.clone());
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            pool.join_with_current_context(|| (), || ());
+            ctxhop::thread::spawn_with_context(Context::new(), move || drop(flush.start("flush"))).join().unwrap();
+        },
+        expected: &["LOST      1 of 1 captures"],
+    },
+    Program {
         name: "a thread without room",
         broken: |_| {
             let _guards: Vec<_> = (0..65_600).map(|_| Context::new().attach()).collect();
@@ -399,7 +426,9 @@ async fn lost(tracer: SdkTracer, spawn: Spawn) {
     request.run(|| spawn(Box::pin(work))).await.unwrap();
 }
 
-fn bare_thread(tracer: &SdkTracer, spawn: fn(Box<dyn FnOnce() + Send>) -> std::thread::JoinHandle<()>) {
+type SpawnThread = fn(Box<dyn FnOnce() + Send>) -> std::thread::JoinHandle<()>;
+
+fn bare_thread(tracer: &SdkTracer, spawn: SpawnThread) {
     let request = Context::new().with_span(tracer.start("request"));
     let tracer = tracer.clone();
     request.run(|| spawn(Box::new(move || drop(tracer.start("render"))))).join().unwrap();
@@ -461,6 +490,21 @@ fn in_pieces(last: fn()) {
             last();
         }
     });
+}
+
+fn roots_in_pieces(tracer: &SdkTracer, spawn: SpawnThread) {
+    let (_open, tracer) = (tracer.start("other"), tracer.clone());
+    let work = move || {
+        let pieces = (0..64).into_par_iter().with_max_len(1).with_current_context();
+        pieces.for_each(|_| drop(tracer.start("flush")));
+    };
+    spawn(Box::new(work)).join().unwrap();
+}
+
+fn roots_in_halves(tracer: &SdkTracer, spawn: SpawnThread) {
+    let (_open, tracer) = (tracer.start("other"), tracer.clone());
+    let flush = move || drop(tracer.start("flush"));
+    spawn(Box::new(move || _ = ctxhop::rayon::join(&flush, &flush))).join().unwrap();
 }
 
 fn batch(request: &Context, carried: fn(&Context) -> Context) {

@@ -11,7 +11,7 @@ use ::rayon::iter::{
 };
 use opentelemetry::Context;
 
-use crate::{Propagate, Snapshot, WithContext, snapshot::OnHop};
+use crate::{Propagate, Snapshot, WithContext, snapshot::OnHop, trail::Border};
 
 /// `in_current_context`, on every parallel iterator.
 pub trait ParallelIteratorExt: ParallelIterator {
@@ -81,7 +81,9 @@ pub trait ParallelIteratorExt: ParallelIterator {
         F: FnOnce(WithContext<Self, S>) -> I,
         I: ParallelIterator,
     {
-        chain(self.with_context(context.clone())).with_context(context)
+        let (iter, on_hop) = self.with_context(context).into_hop();
+        let chain = chain(WithContext::<Self, S>::on_hop(iter, on_hop.clone()));
+        WithContext::<Self, S>::on_hop(chain, on_hop)
     }
 }
 
@@ -95,7 +97,7 @@ impl<I: ParallelIterator, S: Snapshot + Send> ParallelIterator for WithContext<I
 
     fn drive_unindexed<C: UnindexedConsumer<I::Item>>(self, consumer: C) -> C::Result {
         let (iter, on_hop) = self.into_hop();
-        on_hop.run(|| iter.drive_unindexed(Bound { base: consumer, context: on_hop.snapshot().clone() }))
+        on_hop.run(|| iter.drive_unindexed(Bound { base: consumer, on_hop: on_hop.clone() }))
     }
 
     fn opt_len(&self) -> Option<usize> {
@@ -110,29 +112,30 @@ impl<I: IndexedParallelIterator, S: Snapshot + Send> IndexedParallelIterator for
 
     fn drive<C: Consumer<I::Item>>(self, consumer: C) -> C::Result {
         let (iter, on_hop) = self.into_hop();
-        on_hop.run(|| iter.drive(Bound { base: consumer, context: on_hop.snapshot().clone() }))
+        on_hop.run(|| iter.drive(Bound { base: consumer, on_hop: on_hop.clone() }))
     }
 
     fn with_producer<CB: ProducerCallback<I::Item>>(self, callback: CB) -> CB::Output {
         let (iter, on_hop) = self.into_hop();
-        on_hop.run(|| iter.with_producer(BoundCallback { base: callback, on_hop: on_hop.clone() }))
+        on_hop.run(|| iter.with_producer(Bound { base: callback, on_hop: on_hop.clone() }))
     }
 }
 
-// ---- Producer mode ---------------------------------------------------------------------------------------------------
-
-struct BoundCallback<CB, S> {
-    base: CB,
+/// A part of the plumbing that hands the context on to the parts that it makes.
+struct Bound<B, S> {
+    base: B,
     on_hop: OnHop<S>,
 }
 
-impl<T, CB: ProducerCallback<T>, S: Snapshot + Send> ProducerCallback<T> for BoundCallback<CB, S> {
+impl<T, CB: ProducerCallback<T>, S: Snapshot + Send> ProducerCallback<T> for Bound<CB, S> {
     type Output = CB::Output;
 
     fn callback<P: Producer<Item = T>>(self, producer: P) -> CB::Output {
         self.base.callback(BoundProducer(WithContext::<P, S>::on_hop(producer, self.on_hop)))
     }
 }
+
+// ---- Producer mode ---------------------------------------------------------------------------------------------------
 
 /// A `WithContext`, so that the items of a producer that is dropped unused are dropped inside.
 struct BoundProducer<P, S: Snapshot>(WithContext<P, S>);
@@ -218,30 +221,26 @@ impl<I: ExactSizeIterator, G> ExactSizeIterator for Attached<I, G> {
 
 // ---- Consumer mode ---------------------------------------------------------------------------------------------------
 
-/// A part of the plumbing that hands the context on to the parts that it makes.
-struct Bound<B, S> {
-    base: B,
-    context: S,
-}
-
 impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
     type Folder = BoundFolder<C::Folder, S::Guard>;
     type Reducer = Bound<C::Reducer, S>;
     type Result = C::Result;
 
     fn split_at(self, index: usize) -> (Self, Self, Self::Reducer) {
-        let Self { base, context } = self;
+        let Self { base, on_hop } = self;
         // May clone what `map_with` and its like start with.
-        let (left, right, reducer) = context.run(|| base.split_at(index));
-        let bind = |base| Self { base, context: context.clone() };
-        (bind(left), bind(right), Bound { base: reducer, context })
+        let (left, right, reducer) = on_hop.run(|| base.split_at(index));
+        let bind = |base| Self { base, on_hop: on_hop.clone() };
+        (bind(left), bind(right), Bound { base: reducer, on_hop })
     }
 
     fn into_folder(self) -> Self::Folder {
+        let border = self.on_hop.enter();
+        let context = self.on_hop.snapshot();
         // First the guard: to make a folder may call a closure, of `fold` and `map_init` for example.
-        let outer = self.context.clone().attach();
+        let outer = context.clone().attach();
         let base = self.base.into_folder();
-        BoundFolder { inner: self.context.attach(), base, outer }
+        BoundFolder { inner: context.clone().attach(), base, outer, border }
     }
 
     fn full(&self) -> bool {
@@ -251,11 +250,11 @@ impl<T, C: Consumer<T>, S: Snapshot + Send> Consumer<T> for Bound<C, S> {
 
 impl<T, C: UnindexedConsumer<T>, S: Snapshot + Send> UnindexedConsumer<T> for Bound<C, S> {
     fn split_off_left(&self) -> Self {
-        Bound { base: self.context.run(|| self.base.split_off_left()), context: self.context.clone() }
+        Bound { base: self.on_hop.run(|| self.base.split_off_left()), on_hop: self.on_hop.clone() }
     }
 
     fn to_reducer(&self) -> Self::Reducer {
-        Bound { base: self.context.run(|| self.base.to_reducer()), context: self.context.clone() }
+        Bound { base: self.on_hop.run(|| self.base.to_reducer()), on_hop: self.on_hop.clone() }
     }
 }
 
@@ -266,6 +265,7 @@ struct BoundFolder<F, G> {
     inner: G,
     base: F,
     outer: G,
+    border: Border,
 }
 
 impl<T, F: Folder<T>, G> Folder<T> for BoundFolder<F, G> {
@@ -282,7 +282,8 @@ impl<T, F: Folder<T>, G> Folder<T> for BoundFolder<F, G> {
     }
 
     fn complete(self) -> F::Result {
-        let Self { inner, base, outer: _outer } = self;
+        // Dropped in the reverse order.
+        let Self { border: _border, outer: _outer, inner, base } = self;
         drop(inner);
         base.complete()
     }
@@ -294,7 +295,7 @@ impl<T, F: Folder<T>, G> Folder<T> for BoundFolder<F, G> {
 
 impl<R, B: Reducer<R>, S: Snapshot> Reducer<R> for Bound<B, S> {
     fn reduce(self, left: R, right: R) -> R {
-        let _guard = self.context.attach();
-        self.base.reduce(left, right)
+        let Self { base, on_hop } = self;
+        on_hop.run_once(|| base.reduce(left, right))
     }
 }

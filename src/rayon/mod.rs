@@ -40,7 +40,7 @@ pub use crate::bound::parallel::ParallelIteratorExt;
 use crate::{
     Snapshot,
     hop::{bind, job},
-    trail,
+    trail::{self, Hop},
 };
 
 /// [`rayon::join`], with the context that is current now in both closures.
@@ -139,12 +139,22 @@ where
     RB: Send,
 {
     trail::explicit();
-    ::rayon::join_context(|at| run_migrated(current, at, oper_a), |at| run_migrated(current, at, oper_b))
+    let hop_a = Hop::around();
+    let hop_b = hop_a.clone();
+    ::rayon::join_context(
+        move |at| run_migrated(&hop_a, current, at, oper_a),
+        move |at| run_migrated(&hop_b, current, at, oper_b),
+    )
 }
 
 #[inline]
-fn run_migrated<S: Snapshot, R>(current: &S, at: FnContext, f: impl FnOnce(FnContext) -> R) -> R {
-    if at.migrated() { current.run(|| f(at)) } else { f(at) }
+fn run_migrated<S: Snapshot, R>(around: &Hop, current: &S, at: FnContext, f: impl FnOnce(FnContext) -> R) -> R {
+    if at.migrated() {
+        let _border = around.enter();
+        current.run(|| f(at))
+    } else {
+        f(at)
+    }
 }
 
 /// [`rayon::scope`], with the context that is current now in its closure.

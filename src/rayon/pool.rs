@@ -4,6 +4,7 @@ use opentelemetry::Context;
 use crate::{
     Snapshot,
     hop::{Sealed, bind, job},
+    trail::{self, Hop},
 };
 
 /// What [`rayon::ThreadPool`] runs, with a context.
@@ -186,7 +187,12 @@ impl ThreadPoolExt for ThreadPool {
         RA: Send,
         RB: Send,
     {
-        self.install(|| super::join_with_context(context, oper_a, oper_b))
+        trail::explicit();
+        let around = Hop::around();
+        self.install(move || {
+            let _border = around.enter();
+            super::join_with_context(context, oper_a, oper_b)
+        })
     }
 
     fn scope_with_context<'scope, S, OP, R>(&self, context: S, op: OP) -> R

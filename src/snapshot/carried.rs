@@ -10,6 +10,8 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::Snapshot;
+#[cfg(feature = "rayon")]
+use crate::trail::Border;
 use crate::trail::Hop;
 
 /// A snapshot that is on a hop, until it is let go.
@@ -38,6 +40,12 @@ impl<S: Snapshot> OnHop<S> {
         &self.snapshot
     }
 
+    #[cfg(feature = "rayon")]
+    #[inline]
+    pub(crate) fn enter(&self) -> Border {
+        self.hop.enter()
+    }
+
     #[inline]
     pub(crate) fn run<R>(&self, f: impl FnOnce() -> R) -> R {
         let _border = self.hop.enter();
@@ -45,7 +53,7 @@ impl<S: Snapshot> OnHop<S> {
     }
 
     #[inline]
-    fn run_once<R>(self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn run_once<R>(self, f: impl FnOnce() -> R) -> R {
         let _border = self.hop.enter();
         self.snapshot.run_once(f)
     }

@@ -72,9 +72,18 @@ impl Hop {
         Self(Some(Arc::new(Alive { id, origin, span, lost })))
     }
 
-    /// The work begins on this thread. It ends with the border, which has to be dropped after the hop's context is detached.
+    /// The hop whose work this thread does, for parts of that work on other threads.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn around() -> Self {
+        Self(ledger().and_then(|_| thread::current()))
+    }
+
+    /// The work begins on this thread, if this is no part of it already. It ends with the border, which has to be dropped after the hop's
+    /// context is detached.
     pub(crate) fn enter(&self) -> Border {
-        Border { _inside: self.0.as_ref().and_then(|alive| Inside::new(alive, Panics::Allowed)) }
+        let begins =
+            self.0.as_ref().filter(|alive| thread::current().is_none_or(|current| !Arc::ptr_eq(&current, alive)));
+        Border { _inside: begins.and_then(|alive| Inside::new(alive, Panics::Allowed)) }
     }
 
     /// As [`enter`](Self::enter), where a panic would take a runtime's worker with it.

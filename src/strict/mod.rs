@@ -43,9 +43,9 @@
 //!   themselves, by `lint-check/clippy.toml`.
 //! - A span that starts a trace on purpose, while others are open, looks like one that has lost its parent.
 //!   [`Config::expect_roots`] tells them apart.
-//! - A half of `rayon::join` is no hop of its own: a guard that it leaks is found at the hop around it.
-//! - A parallel iterator is one hop. A guard that leaks in one of its closures is found on the caller's thread, and may stay
-//!   unnoticed on another one.
+//! - A half of `rayon::join` is no hop of its own: a guard that it leaks is found at the hop around it, if there is one.
+//! - A parallel iterator is one hop. Closures behind `zip`, `chunks` and their like are no part of its work on other threads, unless
+//!   the chain is bound at its end too: [`in_current_context`](crate::rayon::ParallelIteratorExt::in_current_context).
 //! - OpenTelemetry does not tell of guards that are dropped out of order. On a thread without hops, `NON-ROOT` may name the guard of
 //!   another attach then.
 //! - Spans that the sampler drops reach no processor. So sample all of them where strict mode is on.
