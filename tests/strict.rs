@@ -157,6 +157,15 @@ const PROGRAMS: &[Program] = &[
         expected: &["OPEN      1 span has not ended: \"GET /orders\"", "held by channel::send at tests/strict.rs"],
     },
     Program {
+        name: "the last value of a watch that is modified",
+        broken: |tracer| watch(tracer, |tx| tx.send_modify_with_current_context(|n| *n += 1)),
+        mended: |tracer| watch(tracer, |tx| tx.send_modify_parent_only(|n| *n += 1)),
+        expected: &[
+            "OPEN      1 span has not ended: \"GET /orders\"",
+            "held by channel::send_modify at tests/strict.rs",
+        ],
+    },
+    Program {
         name: "what is detached on purpose, and what it spawns",
         broken: |tracer| block_on(lost(tracer.clone(), |work| tokio::spawn(work))),
         mended: |tracer| {

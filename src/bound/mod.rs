@@ -254,9 +254,8 @@ impl<T, S: Snapshot> WithContext<T, S> {
 
     /// Binds the value to another context, and gives the one that it had.
     #[cfg(feature = "tokio")]
-    #[track_caller]
-    pub(crate) fn replace_context(&mut self, hop: &'static str, context: S) -> Option<S> {
-        self.carried.replace_snapshot(hop, context)
+    pub(crate) const fn replace_hop(&mut self, on_hop: OnHop<S>) -> Option<OnHop<S>> {
+        self.carried.replace_hop(on_hop)
     }
 
     /// Attaches the context, and gives the value: for a message whose work is no closure.

@@ -16,6 +16,7 @@ use super::{AsyncSendWithContext, AsyncSendWithCurrentContext, CarriesContext, S
 use crate::{
     ContextExt, Snapshot, WithContext,
     hop::{Sealed, bind},
+    snapshot::OnHop,
 };
 
 impl<M> Sealed for &Sender<M> {}
@@ -260,7 +261,7 @@ pub trait WatchSenderExt: Sealed {
     fn modify_message(&self, modify: impl FnOnce(&mut Self::Message) -> bool) -> bool;
 
     /// [`watch::Sender::send_replace`], with the given context or other [`Snapshot`]. The old value comes back, bound to the
-    /// context that it was sent with.
+    /// context that it was sent with. Drop it where you do not need it: a [`WithContext`] that is ignored is a warning.
     #[track_caller]
     fn send_replace_with_context<S: Snapshot, T>(&self, context: S, value: T) -> WithContext<T, S>
     where
@@ -347,11 +348,11 @@ pub trait WatchSenderExt: Sealed {
         Self: WatchSenderExt<Message = WithContext<T, S>>,
     {
         // Dropped after the channel's lock: to drop a context may end a span, and whoever is told may look at the channel.
-        let (mut context, mut previous) = (Some(context), None);
+        let (mut on_hop, mut previous) = (Some(OnHop::new("channel::send_modify", context)), None);
         self.modify_message(|message| {
             let modified = modify(message.inner_mut());
             if modified {
-                previous = context.take().and_then(|context| message.replace_context("channel::send_modify", context));
+                previous = on_hop.take().and_then(|on_hop| message.replace_hop(on_hop));
             }
             modified
         })

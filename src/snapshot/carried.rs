@@ -22,9 +22,10 @@ pub(crate) struct OnHop<S> {
 }
 
 impl<S: Snapshot> OnHop<S> {
+    /// `hop`: what the caller calls it.
     #[inline]
     #[track_caller]
-    fn new(hop: &'static str, snapshot: S) -> Self {
+    pub(crate) fn new(hop: &'static str, snapshot: S) -> Self {
         let hop = Hop::new(hop, || snapshot.opentelemetry());
         Self { snapshot, hop }
     }
@@ -132,9 +133,8 @@ impl<T, S: Snapshot> Carried<T, S> {
     }
 
     #[cfg(feature = "tokio")]
-    #[track_caller]
-    pub(crate) fn replace_snapshot(&mut self, hop: &'static str, snapshot: S) -> Option<S> {
-        self.snapshot.replace(OnHop::new(hop, snapshot)).map(|on_hop| on_hop.snapshot)
+    pub(crate) const fn replace_hop(&mut self, on_hop: OnHop<S>) -> Option<OnHop<S>> {
+        self.snapshot.replace(on_hop)
     }
 
     #[track_caller]
