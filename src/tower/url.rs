@@ -38,7 +38,10 @@ pub(super) fn full_url(uri: &Uri, scheme: &str, authority: Option<&str>) -> Opti
         Some((_credentials, host)) => write!(url, "{REDACTED}:{REDACTED}@{host}").ok()?,
         None => url.push_str(authority),
     }
-    url.push_str(uri.path());
+    // `OPTIONS *` asks for the server as a whole, whose URL has no path.
+    if uri.path() != "*" {
+        url.push_str(uri.path());
+    }
     if let Some(query) = uri.query() {
         url.extend(["?", &redacted_query(query)]);
     }
@@ -94,6 +97,13 @@ mod tests {
         let url = full_url(&uri, "https", authority(&uri, &HeaderMap::new()));
         assert_eq!(url.as_deref(), Some("https://REDACTED:REDACTED@[::1]:8080/a"));
         assert_eq!(full_url(&uri, "https", None), None);
+    }
+
+    /// RFC 9112, section 3.3.
+    #[test]
+    fn a_request_for_the_whole_server_has_no_path() {
+        let url = full_url(&Uri::from_static("*"), "http", Some("shop.example"));
+        assert_eq!(url.as_deref(), Some("http://shop.example"));
     }
 
     #[test]
