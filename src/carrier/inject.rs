@@ -25,7 +25,8 @@ use crate::{
 ///
 /// - New values replace the propagator's old ones, and a key without a new value loses its old one: no stale
 ///   `tracestate` stays beside a new `traceparent`, and no stale value where the message refuses the new one. Other keys stay, and
-///   the trace in the message stays too if the context has none.
+///   the message's `traceparent` and `tracestate` stay too if the context has no trace. The trace of another propagator, as
+///   B3's or Jaeger's, does not stay: nothing tells its keys from others.
 /// - A context with nothing to carry changes nothing: the headers of an earlier sender stay.
 /// - A message that cannot be written to stays as it is, and that is no error.
 /// - Of a baggage over 64 members or 8,192 bytes, the leading members that fit are carried. The same goes for a

@@ -105,6 +105,33 @@ fn baggage_alone_leaves_the_trace_of_the_message() {
     );
 }
 
+/// Sets a baggage, and has a key for a trace besides, as Jaeger's.
+#[derive(Debug)]
+struct OtherTrace(Vec<String>);
+
+impl TextMapPropagator for OtherTrace {
+    fn inject_context(&self, _: &Context, injector: &mut dyn Injector) {
+        injector.set("baggage", "tenant=7".to_owned());
+    }
+
+    fn extract_with_context(&self, cx: &Context, _: &dyn Extractor) -> Context {
+        cx.clone()
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(&self.0)
+    }
+}
+
+#[test]
+fn only_w3c_keys_are_known_to_be_a_trace() {
+    let propagator = OtherTrace(["uber-trace-id", "baggage"].map(str::to_owned).into());
+    let mut message = Headers::from_iter([("uber-trace-id", "1:2:0:1"), ("traceparent", PARENT)]);
+    let cx = Context::new().with_baggage([KeyValue::new("tenant", "7")]);
+    assert!(inject_with(&propagator, &cx, &mut message));
+    assert_eq!(message.iter().collect::<Vec<_>>(), [("traceparent", PARENT), ("baggage", "tenant=7")]);
+}
+
 #[test]
 fn what_is_carried_of_a_long_baggage_can_be_extracted() {
     // Three bytes for each of these, percent-encoded.
