@@ -176,7 +176,9 @@ impl Code {
     const UNAUTHENTICATED: Self = Self(16);
 
     fn parse(value: &[u8]) -> Self {
-        let code = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        // The parser takes a sign.
+        let digits = value.iter().all(u8::is_ascii_digit).then_some(value);
+        let code = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
         code.filter(|code| usize::from(*code) < Self::NAMES.len()).map_or(Self::UNKNOWN, Self)
     }
 
@@ -281,7 +283,7 @@ mod tests {
     #[test]
     fn what_is_no_status_is_unknown() {
         assert_eq!(Code::parse(b"13").name(), "INTERNAL");
-        for value in ["", "17", "-1", "OK", "999", "\u{ff}"] {
+        for value in ["", "17", "-1", "+1", "OK", "999", "\u{ff}"] {
             assert_eq!(Code::parse(value.as_bytes()), Code::UNKNOWN, "{value}");
         }
     }

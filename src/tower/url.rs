@@ -61,12 +61,17 @@ pub(super) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a 
 pub(super) fn host_and_port(authority: &str) -> (&str, Option<u16>) {
     let host_port = authority.rsplit_once('@').map_or(authority, |(_credentials, host_port)| host_port);
     if let Some((host, rest)) = host_port.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return (host, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
+        return (host, rest.strip_prefix(':').and_then(port));
     }
     match host_port.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok()),
+        Some((host, digits)) => (host, port(digits)),
         None => (host_port, None),
     }
+}
+
+fn port(digits: &str) -> Option<u16> {
+    // The parser takes a sign.
+    digits.parse().ok().filter(|_| !digits.starts_with('+'))
 }
 
 pub(super) fn default_port(scheme: &str) -> Option<u16> {
@@ -115,6 +120,7 @@ mod tests {
             ("me:secret@[::1]:80", "::1", Some(80)),
             ("[::1]", "::1", None),
             ("shop.example:99999", "shop.example", None),
+            ("shop.example:+80", "shop.example", None),
             (":", "", None),
             ("", "", None),
         ] {
