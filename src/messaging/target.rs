@@ -168,8 +168,13 @@ impl Target {
         }
         let kept = span.is_some();
         // Also where no baggage was read: a header that is malformed here may mean something to a laxer receiver.
-        if kept && self.shared.baggage != BaggagePolicy::Keep {
-            self.shared.telemetry.inject(&self.shared.baggage.apply(said), message);
+        if self.shared.baggage != BaggagePolicy::Keep {
+            if kept {
+                self.shared.telemetry.inject(&self.shared.baggage.apply(said), message);
+            } else {
+                // The send may have nothing to put in its place.
+                self.shared.telemetry.remove(message);
+            }
         }
         Creation { span, kept }
     }

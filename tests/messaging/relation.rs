@@ -273,6 +273,16 @@ fn sent_on(
     (message.get("traceparent").unwrap().to_owned(), message.get("baggage").map(ToOwned::to_owned), links)
 }
 
+/// Where nothing is injected that would take its place.
+#[test]
+fn baggage_without_a_trace_is_not_sent_on_where_there_is_no_span() {
+    let rig = Rig::new();
+    let orders = rig.orders.clone().baggage(BaggagePolicy::Strip);
+    let mut message = Headers::from_iter([("baggage", "role=admin")]);
+    Context::new().with_telemetry_suppressed().run(|| orders.send(&mut message).run(|| ()));
+    assert_eq!(message.get("baggage"), None);
+}
+
 #[test]
 fn the_policies_hold_for_what_is_sent_on() {
     const BAGGAGE: &str = "role=admin,tenant=acme";
