@@ -1,9 +1,12 @@
 //! JetStream: what is delivered until it is settled.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use async_nats::{
-    HeaderMap,
+    ConnectOptions, HeaderMap,
     jetstream::{
         self, AckKind, Message,
         consumer::{PullConsumer, pull::Config},
@@ -218,4 +221,25 @@ async fn a_settlement_that_the_server_refuses_is_a_failure() {
     let tally = stream.handle(1, 3, gone).await;
     assert_eq!((tally.acked, tally.unsettled), (0, 1));
     assert!(matches!(stream.rig.spans("ack orders")[0].status, Status::Error { .. }));
+}
+
+#[tokio::test]
+async fn a_settlement_that_nobody_confirms_fails_after_the_clients_request_timeout() {
+    const REQUEST_TIMEOUT: Duration = Duration::from_millis(200);
+    let stream = Stream::new().await;
+    stream.send("orders").await;
+    let messages = stream.consumer(LIMIT).await.messages().await.unwrap();
+    let mut message = crate::next(&mut Box::pin(messages)).await.unwrap();
+    let options = ConnectOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+    let client = options.connect(stream.nats.url()).await.unwrap();
+    let _silent = client.subscribe("silent").await.unwrap();
+    message.message.reply = Some("silent".into());
+    message.context = jetstream::new(client);
+
+    let (orders, start) = (stream.rig.destination("nats", "orders"), Instant::now());
+    let each =
+        orders.process_each(futures::stream::iter([message]), async |_| Ok::<_, io::Error>(()), Policy::within(LIMIT));
+    let tally = each.await;
+    assert_eq!((tally.acked, tally.unsettled), (0, 1));
+    assert!((REQUEST_TIMEOUT..LIMIT).contains(&start.elapsed()), "{:?}", start.elapsed());
 }

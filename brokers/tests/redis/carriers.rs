@@ -2,8 +2,10 @@
 
 use std::{
     collections::VecDeque,
+    pin::pin,
     sync::{Arc, Mutex},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use ctxhop::{
@@ -194,6 +196,38 @@ fn claims_that_find_nothing_take_turns_with_reads_that_wait() {
     let entries = entries_of(&Group::new("orders", "billing").claim_after(Duration::ZERO), replies, 1);
     assert_eq!(entries[0].delivery_count(), Some(1));
     assert_eq!(starts_and_waits(&asked), ["claim from 0-0", "read for 250", "claim from 0-0", "read for 250"]);
+}
+
+#[test]
+fn claims_come_twice_in_the_time_after_which_an_entry_is_claimed() {
+    let hour = Duration::from_secs(3600);
+    let short = Duration::from_millis(100);
+    let new = |id| read(vec![entry(id, &[("a", "1")])]);
+    for (claim_after, pause, replies, expected) in [
+        (
+            hour,
+            Duration::ZERO,
+            Replies::from([nothing_claimed(), new("1-0"), new("2-0")]),
+            &["claim from 0-0", "read for 250", "read for 250"][..],
+        ),
+        (
+            short,
+            short / 2,
+            Replies::from([nothing_claimed(), new("1-0"), nothing_claimed(), new("2-0")]),
+            &["claim from 0-0", "read for 250", "claim from 0-0", "read for 250"],
+        ),
+    ] {
+        let asked = replies.1.clone();
+        let group = Group::new("orders", "billing").claim_after(claim_after);
+        let mut entries = pin!(group.entries("worker-1", replies, Replies::default()));
+        block_on(entries.next()).unwrap().unwrap();
+        let came = Instant::now();
+        while came.elapsed() < pause {
+            thread::yield_now();
+        }
+        block_on(entries.next()).unwrap().unwrap();
+        assert_eq!(starts_and_waits(&asked), expected);
+    }
 }
 
 #[test]
