@@ -149,6 +149,13 @@ fn captures_the_snapshot_of_your_choice() {
 
 #[test]
 fn futures_traits_take_one_allocation_more_and_hypers_takes_none() {
+    if cfg!(feature = "strict") {
+        return; // Strict mode allocates what it notes.
+    }
+    /// A future that has a size, so that its box is an allocation.
+    async fn async_work() {
+        future::ready(7).await;
+    }
     fn allocations<E>(executor: E, submit: fn(&E)) -> u64 {
         measure(|| submit(&executor)).count_total
     }
@@ -167,11 +174,6 @@ fn futures_traits_take_one_allocation_more_and_hypers_takes_none() {
         hyper::rt::Executor::execute(executor, future::ready(()));
     });
     assert_eq!(ours, 0, "hyper's Executor");
-}
-
-/// A future that has a size, so that its box is an allocation.
-async fn async_work() {
-    future::ready(7).await;
 }
 
 #[test]

@@ -176,10 +176,7 @@ impl Code {
     const UNAUTHENTICATED: Self = Self(16);
 
     fn parse(value: &[u8]) -> Self {
-        // The parser takes a sign.
-        let digits = value.iter().all(u8::is_ascii_digit).then_some(value);
-        let code = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        code.filter(|code| usize::from(*code) < Self::NAMES.len()).map_or(Self::UNKNOWN, Self)
+        url::decimal(value).filter(|code| usize::from(*code) < Self::NAMES.len()).map_or(Self::UNKNOWN, Self)
     }
 
     /// gRPC's mapping for a response that has no status of its own: a proxy's, mostly.
@@ -218,10 +215,7 @@ impl Code {
 /// `grpc-timeout`: up to eight digits and a unit.
 fn parse_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
-    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let count: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let count: u64 = url::decimal(digits).filter(|_| digits.len() <= 8)?;
     Some(match unit {
         b'H' => Duration::from_secs(count * 3600),
         b'M' => Duration::from_secs(count * 60),

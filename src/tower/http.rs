@@ -69,10 +69,11 @@ impl Http {
         {
             return Some(0);
         }
-        response.body().size_hint().exact().or_else(|| {
-            let length = response.headers().get(header::CONTENT_LENGTH)?;
-            length.to_str().ok()?.parse().ok()
-        })
+        response
+            .body()
+            .size_hint()
+            .exact()
+            .or_else(|| url::decimal(response.headers().get(header::CONTENT_LENGTH)?.as_bytes()))
     }
 
     pub(super) fn verdict(self, side: Side, ending: Ending) -> Verdict {

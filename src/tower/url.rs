@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt::Write};
+use std::{borrow::Cow, fmt::Write, str::FromStr};
 
 use http::{HeaderMap, Uri, header::HOST};
 
@@ -61,17 +61,18 @@ pub(super) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a 
 pub(super) fn host_and_port(authority: &str) -> (&str, Option<u16>) {
     let host_port = authority.rsplit_once('@').map_or(authority, |(_credentials, host_port)| host_port);
     if let Some((host, rest)) = host_port.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return (host, rest.strip_prefix(':').and_then(port));
+        return (host, rest.strip_prefix(':').and_then(|port| decimal(port.as_bytes())));
     }
     match host_port.rsplit_once(':') {
-        Some((host, digits)) => (host, port(digits)),
+        Some((host, port)) => (host, decimal(port.as_bytes())),
         None => (host_port, None),
     }
 }
 
-fn port(digits: &str) -> Option<u16> {
-    // The parser takes a sign.
-    digits.parse().ok().filter(|_| !digits.starts_with('+'))
+/// A number of digits alone, as headers and URLs have it. The standard library's parser takes a sign.
+pub(super) fn decimal<T: FromStr>(digits: &[u8]) -> Option<T> {
+    let digits = digits.iter().all(u8::is_ascii_digit).then_some(digits)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 pub(super) fn default_port(scheme: &str) -> Option<u16> {
@@ -86,7 +87,7 @@ pub(super) fn default_port(scheme: &str) -> Option<u16> {
 mod tests {
     use http::{HeaderMap, Uri};
 
-    use super::{authority, full_url, host_and_port, redacted_query};
+    use super::{authority, decimal, full_url, host_and_port, redacted_query};
 
     #[test]
     fn secrets_are_replaced_by_key() {
@@ -125,6 +126,16 @@ mod tests {
             ("", "", None),
         ] {
             assert_eq!(host_and_port(authority), (host, port), "{authority}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_digits_alone() {
+        for (text, number) in [("0", Some(0)), ("012", Some(12)), ("65535", Some(u16::MAX)), ("65536", None)] {
+            assert_eq!(decimal(text.as_bytes()), number, "{text}");
+        }
+        for text in ["", "+1", "-1", "1 ", "1.0", "\u{661}"] {
+            assert_eq!(decimal::<u64>(text.as_bytes()), None, "{text}");
         }
     }
 }
