@@ -238,7 +238,7 @@ fn rectangles<'a>(elements: &'a [Element], class: &'a str) -> Vec<[f64; 4]> {
 
 #[test]
 fn nothing_in_the_picture_covers_another() {
-    for tree in [pages::shop(), pages::tangle(), pages::thousand()] {
+    for tree in pictured() {
         let page = page(&tree);
         let elements = elements(&page);
         let mut all = rectangles(&elements, "s");
@@ -412,12 +412,21 @@ fn pictured() -> Vec<TraceTree> {
         ("c", "c", "again", 1, 1),
         ("c", "c", "and again", 1, 0),
         ("支払いサービス", "支払いサービス", "支払い", 1, 0),
+        // The first letter that takes the room of two.
+        ("ᄀᄀᄀᄀᄀᄀᄀᄀᄀᄀ", "ᄀᄀᄀᄀᄀᄀᄀᄀᄀᄀ", "ᄀ", 1, 0),
+    ]);
+    let calls_and_sends_to_itself = tree([
+        ("a", with(span(1, 1, 0, "call", 0, 9), SpanKind::Client, &[])),
+        ("a", with(span(1, 2, 1, "f", 1, 8), SpanKind::Server, &[])),
+        ("a", with(span(2, 3, 0, "send", 0, 4), SpanKind::Producer, &[])),
+        ("a", with(span(2, 4, 3, "process", 5, 9), SpanKind::Consumer, &[])),
     ]);
     vec![
         pages::shop(),
         pages::tangle(),
         pages::thousand(),
         loops,
+        calls_and_sends_to_itself,
         calls([("a", "a", "f", 1, 0)]),
         tree([("a", span(1, 1, 0, "x", 0, 1))]),
     ]
@@ -450,6 +459,12 @@ fn texts_fit_in_their_boxes_and_cover_no_other() {
                 assert!(drawn.rect[1] + 7.5 <= *y && *y <= drawn.rect[3] - 7.5, "{text:?} is in its box: {drawn:?}");
             }
             assert_eq!(lines.len(), 2, "the name, and below it the facts");
+            let [name, facts @ ..] = &drawn.texts[..] else { panic!("{drawn:?}") };
+            let wide = |(class, _, text): &(String, Dot, String)| estimate(text, class);
+            let facts = facts.iter().map(wide).sum::<f64>() + 8.0 * (facts.len() - 1) as f64;
+            let (width, needed) = (drawn.rect[2] - drawn.rect[0], wide(name).max(facts).max(64.0) + 30.0);
+            let label = picture.labels.iter().map(|label| label.rect[2] - label.rect[0]).find(|label| *label == width);
+            near(width, label.unwrap_or(needed));
             assert!(drawn.texts[0].1.1 + 15.0 <= drawn.texts[1].1.1, "{drawn:?}");
         }
         for drawn in &picture.labels {
@@ -475,7 +490,7 @@ fn lines_lead_from_border_to_border_and_through_their_labels() {
             graph.edges().iter().map(|edge| (place(&edge.from), place(&edge.to), edge.kind)).collect();
         let picture = picture(&tree);
         assert_eq!((picture.lines.len(), picture.labels.len()), (pairs.len(), pairs.len()));
-        let mut ends = Vec::<Dot>::new();
+        let (mut ends, mut tops) = (Vec::<Dot>::new(), HashMap::new());
         for ((from, to, kind), ((message, parts), label)) in
             pairs.into_iter().zip(picture.lines.iter().zip(&picture.labels))
         {
@@ -493,7 +508,9 @@ fn lines_lead_from_border_to_border_and_through_their_labels() {
                 // A curve goes three quarters of the way to where its handles are.
                 let highest = first.1 - 0.75 * (first.1 - curve[0].1);
                 near(label.middle().0, (source[0] + source[2]) / 2.0);
-                assert!(source[0] <= label.rect[0] + 0.25 && label.rect[3] <= highest + 0.25, "its label is above");
+                assert!(source[0] <= label.rect[0] + 0.25, "its label is no wider than the box");
+                // Its label stands on it, or on the label of the loop before.
+                near(label.rect[3], tops.insert(from, label.rect[1]).unwrap_or(highest));
                 assert!(highest + 10.0 < first.1, "it can be seen");
                 continue;
             }
@@ -581,6 +598,9 @@ fn boxes_stand_by_the_longest_way_and_lines_are_straight_and_cross_no_others_wit
     near(middle(0) - middle(1), middle(3) - middle(0));
     let gap = fork.boxes[2].rect[1] - fork.boxes[1].rect[3];
     assert!((10.0..=30.0).contains(&gap), "siblings stand close together: {gap}");
+
+    let names = draw(&[("a", "b"), ("a", "a name that takes more room")]);
+    near(names.boxes[1].middle().0, names.boxes[2].middle().0);
 
     for pairs in [
         &[("a", "z"), ("b", "y")][..],
