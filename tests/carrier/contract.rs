@@ -512,12 +512,12 @@ impl Carrier for Reading {
 
 #[test]
 fn the_contract_notices_what_does_not_count() {
-    /// Passes over what is not text.
-    struct Texts(Record);
+    /// Passes over what is not text, or says this instead.
+    struct Texts(Record, Option<&'static str>);
 
     impl Carrier for Texts {
         fn get_all<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> {
-            self.0.get_all(key).filter(|value| *value != NOT_TEXT)
+            self.0.get_all(key).filter_map(|value| if value == NOT_TEXT { self.1 } else { Some(value) })
         }
 
         fn keys(&self) -> impl Iterator<Item = &str> {
@@ -535,14 +535,26 @@ fn the_contract_notices_what_does_not_count() {
 
     let append =
         |texts: &mut Texts, key: &str, value: &[u8]| texts.0 = mem::take(&mut texts.0).insert(key, Some(value));
-    let repeats = CarrierContract::new(|| Texts(Record::default()))
+    let repeats = CarrierContract::new(|| Texts(Record::default(), None))
         .repeats(move |texts, key, value| append(texts, key, value.as_bytes()));
     repeats.check();
-    let not_text =
-        CarrierContract::new(|| Texts(Record::default())).not_text(move |texts, key| append(texts, key, b"\xff"));
-    not_text.check();
+    let not_text = |says| {
+        let contract = CarrierContract::new(move || Texts(Record::default(), says));
+        let contract = contract.not_text(move |texts, key| append(texts, key, b"\xff"));
+        catch_unwind(AssertUnwindSafe(|| contract.check()))
+    };
+    assert!(not_text(None).is_ok());
+    // As a conversion that loses what it cannot read.
+    assert_notices(not_text(Some("?")), Flaw::None, "that is not text is none");
     let both = repeats.not_text(move |texts, key| append(texts, key, b"\xff"));
     assert!(catch_unwind(AssertUnwindSafe(|| both.check())).is_err());
+}
+
+#[test]
+fn the_short_form_checks_the_contract() {
+    let check = |flaw| catch_unwind(|| carrier_contract(|| Broken { pairs: Vec::new(), flaw }));
+    assert!(check(Flaw::None).is_ok());
+    assert_notices(check(Flaw::HeedsCase), Flaw::HeedsCase, "looked up as");
 }
 
 #[test]

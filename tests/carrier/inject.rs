@@ -95,6 +95,14 @@ fn the_order_in_which_a_propagator_sets_its_pair_does_not_matter() {
 }
 
 #[test]
+fn an_empty_context_leaves_the_message_as_it_is() {
+    let before = Headers::from_iter([("traceparent", PARENT), ("tracestate", "a=1"), ("baggage", "b=1"), ("x", "y")]);
+    let mut message = before.clone();
+    assert!(!inject_with(&propagator(), &Context::new(), &mut message), "nothing is carried");
+    assert_eq!(message, before);
+}
+
+#[test]
 fn baggage_alone_leaves_the_trace_of_the_message() {
     let mut message = Headers::from_iter([("traceparent", PARENT), ("tracestate", "a=1"), ("x", "y")]);
     let cx = Context::new().with_baggage([KeyValue::new("tenant", "7")]);
