@@ -169,12 +169,9 @@ impl Target {
         let kept = span.is_some();
         // Also where no baggage was read: a header that is malformed here may mean something to a laxer receiver.
         if self.shared.baggage != BaggagePolicy::Keep {
-            if kept {
-                self.shared.telemetry.inject(&self.shared.baggage.apply(said), message);
-            } else {
-                // The send may have nothing to put in its place.
-                self.shared.telemetry.remove(message);
-            }
+            // Where nothing is left to inject, what is refused would stay.
+            self.shared.telemetry.remove(message);
+            self.shared.telemetry.inject(&self.shared.baggage.apply(said), message);
         }
         Creation { span, kept }
     }

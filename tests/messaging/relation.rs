@@ -277,10 +277,16 @@ fn sent_on(
 #[test]
 fn baggage_without_a_trace_is_not_sent_on_where_there_is_no_span() {
     let rig = Rig::new();
-    let orders = rig.orders.clone().baggage(BaggagePolicy::Strip);
-    let mut message = Headers::from_iter([("baggage", "role=admin")]);
-    Context::new().with_telemetry_suppressed().run(|| orders.send(&mut message).run(|| ()));
-    assert_eq!(message.get("baggage"), None);
+    for (policy, baggage) in [
+        (BaggagePolicy::Keep, Some("tenant=acme,role=admin")),
+        (BaggagePolicy::Strip, None),
+        (BaggagePolicy::allow(["tenant"]), Some("tenant=acme")),
+    ] {
+        let orders = rig.orders.clone().baggage(policy);
+        let mut message = Headers::from_iter([("baggage", "tenant=acme,role=admin")]);
+        Context::new().with_telemetry_suppressed().run(|| orders.send(&mut message).run(|| ()));
+        assert_eq!(message.get("baggage"), baggage);
+    }
 }
 
 #[test]
