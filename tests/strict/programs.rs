@@ -1,52 +1,34 @@
-//! Strict mode, on programs that are broken as users break them, and on their mended twins. It belongs to the process, so each
-//! program runs in a process of its own.
-
-mod support;
+//! The programs, and what the report of each broken one says.
 
 use std::{
-    env,
-    future::pending,
-    mem, panic,
-    pin::Pin,
-    process::{Command, Output},
-    sync::{Arc, OnceLock},
+    mem,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use ctxhop::{
-    WithContext,
     carrier::{self, Headers},
     messaging::Destination,
     prelude::*,
-    strict::{self, Action, Config, Problem, Report, Strict},
+    strict::Problem,
 };
 use opentelemetry::{
     Context,
-    context::{ContextObserver, GlobalContextObserver},
     trace::{SpanKind, TraceContextExt, Tracer, TracerProvider},
 };
-use opentelemetry_sdk::{
-    error::OTelSdkResult,
-    trace::{SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor},
-};
-use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
-use support::tagged;
-use tokio::{
-    runtime,
-    sync::oneshot,
-    task::{JoinHandle, LocalSet, yield_now},
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tokio::task::{LocalSet, yield_now};
+
+use crate::{
+    Program, STRICT, block_on,
+    support::tagged,
+    work::{
+        HopsAtEnd, bare_thread, batch, cache, fire_and_forget, guard_across_await, in_pieces, lost, nested,
+        out_of_order, pooled, roots_in_halves, roots_in_pieces, watch,
+    },
 };
 
-struct Program {
-    name: &'static str,
-    broken: fn(&SdkTracer),
-    mended: fn(&SdkTracer),
-    /// What the report of the broken one says, in this order.
-    expected: &'static [&'static str],
-}
-
-const PROGRAMS: &[Program] = &[
+pub(crate) const PROGRAMS: &[Program] = &[
     Program {
         name: "a guard across an await",
         broken: |_| {
@@ -67,9 +49,9 @@ const PROGRAMS: &[Program] = &[
         },
         expected: &[
             "1 problem in 1 hop",
-            "LEAKED    1 guard outlives the work of tokio::spawn_local at tests/strict.rs",
+            "LEAKED    1 guard outlives the work of tokio::spawn_local at tests/strict/programs.rs",
             "attached by ",
-            " at tests/strict.rs:",
+            " at tests/strict/work.rs:",
         ],
     },
     Program {
@@ -84,7 +66,7 @@ const PROGRAMS: &[Program] = &[
         },
         expected: &[
             "1 problem in 6 hops",
-            "LEAKED    1 guard outlives the work of wrap at tests/strict.rs",
+            "LEAKED    1 guard outlives the work of wrap at tests/strict/programs.rs",
             "5 later hops on its thread saw it",
         ],
     },
@@ -106,7 +88,7 @@ const PROGRAMS: &[Program] = &[
         mended: |tracer| block_on(lost(tracer.clone(), |work| ctxhop::tokio::spawn(work))),
         expected: &[
             "1 problem in 1 hop",
-            "LOST      1 of 1 captures were empty while spans were open: tokio::spawn_blocking at tests/strict.rs",
+            "LOST      1 of 1 captures were empty while spans were open: tokio::spawn_blocking at tests/strict/work.rs",
             "roots that came of it: page ×1, render ×2",
         ],
     },
@@ -141,20 +123,26 @@ const PROGRAMS: &[Program] = &[
         expected: &[
             "1 problem in 1 hop",
             "HELD      1 hop holds the ended span \"GET /orders\"",
-            "tokio::spawn at tests/strict.rs",
+            "tokio::spawn at tests/strict/programs.rs",
         ],
     },
     Program {
         name: "a detached future in a task that carries",
         broken: |tracer| block_on(fire_and_forget(tracer, |work| ctxhop::tokio::spawn(work.detached()))),
         mended: |tracer| block_on(fire_and_forget(tracer, |work| ctxhop::tokio::spawn_detached(work))),
-        expected: &["OPEN      1 span has not ended: \"GET /orders\"", "held by tokio::spawn at tests/strict.rs"],
+        expected: &[
+            "OPEN      1 span has not ended: \"GET /orders\"",
+            "held by tokio::spawn at tests/strict/programs.rs",
+        ],
     },
     Program {
         name: "the last value of a watch",
         broken: |tracer| watch(tracer, |tx| tx.send_with_current_context(7).unwrap()),
         mended: |tracer| watch(tracer, |tx| tx.send_parent_only(7).unwrap()),
-        expected: &["OPEN      1 span has not ended: \"GET /orders\"", "held by channel::send at tests/strict.rs"],
+        expected: &[
+            "OPEN      1 span has not ended: \"GET /orders\"",
+            "held by channel::send at tests/strict/programs.rs",
+        ],
     },
     Program {
         name: "the last value of a watch that is modified",
@@ -162,7 +150,7 @@ const PROGRAMS: &[Program] = &[
         mended: |tracer| watch(tracer, |tx| tx.send_modify_parent_only(|n| *n += 1)),
         expected: &[
             "OPEN      1 span has not ended: \"GET /orders\"",
-            "held by channel::send_modify at tests/strict.rs",
+            "held by channel::send_modify at tests/strict/programs.rs",
         ],
     },
     Program {
@@ -209,7 +197,10 @@ const PROGRAMS: &[Program] = &[
             request.clone().wrap(|| drop(1.with_current_context()))();
             request.span().end();
         },
-        expected: &["HELD      1 hop holds the ended span \"GET /orders\"", "by way of: wrap at tests/strict.rs"],
+        expected: &[
+            "HELD      1 hop holds the ended span \"GET /orders\"",
+            "by way of: wrap at tests/strict/programs.rs",
+        ],
     },
     Program {
         name: "hops in the work of others, as many as are remembered and more",
@@ -278,7 +269,7 @@ const PROGRAMS: &[Program] = &[
         mended: |_| in_pieces(|| drop(tagged("auth").attach())),
         expected: &[
             "1 problem in 1 hop",
-            "LEAKED    1 guard outlives the work of with_context at tests/strict.rs",
+            "LEAKED    1 guard outlives the work of with_context at tests/strict/work.rs",
             "attached by ",
         ],
     },
@@ -286,7 +277,11 @@ const PROGRAMS: &[Program] = &[
         name: "the items of a batch that outlive their request",
         broken: |tracer| batch(&Context::new().with_span(tracer.start("GET /orders")), Clone::clone),
         mended: |tracer| batch(&Context::new().with_span(tracer.start("GET /orders")), ContextExt::parent_only),
-        expected: &["1 problem in 1 hop", "HELD      1 hop holds the ended span", "with_context at tests/strict.rs"],
+        expected: &[
+            "1 problem in 1 hop",
+            "HELD      1 hop holds the ended span",
+            "with_context at tests/strict/work.rs",
+        ],
     },
     Program {
         name: "a trace that is started on purpose, in the pieces of a parallel iterator",
@@ -294,7 +289,7 @@ const PROGRAMS: &[Program] = &[
         mended: |tracer| roots_in_pieces(tracer, ctxhop::thread::spawn_detached),
         expected: &[
             "1 problem in 1 hop",
-            "LOST      1 of 1 captures were empty while spans were open: with_context at tests/strict.rs",
+            "LOST      1 of 1 captures were empty while spans were open: with_context at tests/strict/work.rs",
             "roots that came of it: flush ×64",
         ],
     },
@@ -383,7 +378,7 @@ const PROGRAMS: &[Program] = &[
             block_on(async { Destination::new("rabbitmq", "orders").process(&Headers::new()).run(|| ()) });
         },
         expected: &[
-            "NON-ROOT  1 message was received while a span was current that no hop attached: process at tests/strict.rs",
+            "NON-ROOT  1 message was received while a span was current that no hop attached: process at tests/strict/programs.rs",
         ],
     },
     Program {
@@ -398,279 +393,7 @@ const PROGRAMS: &[Program] = &[
         },
         expected: &[
             "1 problem in 0 hops",
-            "NON-ROOT  1 message was received while a span was current that no hop attached: extract at tests/strict.rs",
+            "NON-ROOT  1 message was received while a span was current that no hop attached: extract at tests/strict/programs.rs",
         ],
     },
 ];
-
-/// A bare spawn, or one that carries the context.
-type Spawn = fn(Pin<Box<dyn Future<Output = ()> + Send>>) -> JoinHandle<()>;
-
-async fn guard_across_await() {
-    let _guard = tagged("auth").attach();
-    yield_now().await;
-}
-
-fn out_of_order() {
-    let (first, second) = (tagged("first").attach(), tagged("second").attach());
-    drop(first);
-    drop(second);
-}
-
-/// Does the work in that many hops, each in the work of the one before.
-fn nested(hops: usize, work: fn()) {
-    if hops == 0 { work() } else { Context::current().wrap(|| nested(hops - 1, work))() }
-}
-
-async fn lost(tracer: SdkTracer, spawn: Spawn) {
-    let request = Context::new().with_span(tracer.start("request"));
-    let work = async move {
-        let render = move || {
-            drop(tracer.start("render"));
-            drop(tracer.start("page"));
-            drop(tracer.start("render"));
-        };
-        ctxhop::tokio::spawn_blocking(render).await.unwrap();
-    };
-    request.run(|| spawn(Box::pin(work))).await.unwrap();
-}
-
-type SpawnThread = fn(Box<dyn FnOnce() + Send>) -> std::thread::JoinHandle<()>;
-
-fn bare_thread(tracer: &SdkTracer, spawn: SpawnThread) {
-    let request = Context::new().with_span(tracer.start("request"));
-    let tracer = tracer.clone();
-    request.run(|| spawn(Box::new(move || drop(tracer.start("render"))))).join().unwrap();
-}
-
-async fn pooled(tracer: &SdkTracer, spawn: Spawn) {
-    let request = Context::new().with_span(tracer.start("GET /orders"));
-    let (opened, open) = oneshot::channel();
-    let connection = async move {
-        opened.send(()).unwrap();
-        pending().await
-    };
-    // As a pool keeps it.
-    mem::forget(request.run(|| spawn(Box::pin(connection))));
-    open.await.unwrap();
-    request.span().end();
-}
-
-/// Makes a hop inside of the span that ends.
-#[derive(Debug)]
-struct HopsAtEnd;
-
-impl SpanProcessor for HopsAtEnd {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, _: SpanData) {
-        drop(1.with_current_context());
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
-
-async fn fire_and_forget(tracer: &SdkTracer, spawn: Spawn) {
-    let request = Context::new().with_span(tracer.start("GET /orders"));
-    mem::forget(request.run(|| spawn(Box::pin(pending()))));
-}
-
-fn watch(tracer: &SdkTracer, send: fn(&tokio::sync::watch::Sender<WithContext<u32>>)) {
-    let (tx, rx) = tokio::sync::watch::channel(0.detached());
-    Context::new().with_span(tracer.start("GET /orders")).run(|| send(&tx));
-    mem::forget((tx, rx));
-}
-
-fn cache(cx: Context) {
-    static CACHE: OnceLock<Context> = OnceLock::new();
-    CACHE.get_or_init(|| cx);
-}
-
-fn in_pieces(last: fn()) {
-    let numbers = (0..64).into_par_iter().with_context(tagged("request")).with_min_len(1);
-    numbers.for_each(|number| {
-        if number == 63 {
-            last();
-        }
-    });
-}
-
-fn roots_in_pieces(tracer: &SdkTracer, spawn: SpawnThread) {
-    let (_open, tracer) = (tracer.start("other"), tracer.clone());
-    let work = move || {
-        let pieces = (0..64).into_par_iter().with_max_len(1).with_current_context();
-        pieces.for_each(|_| drop(tracer.start("flush")));
-    };
-    spawn(Box::new(work)).join().unwrap();
-}
-
-fn roots_in_halves(tracer: &SdkTracer, spawn: SpawnThread) {
-    let (_open, tracer) = (tracer.start("other"), tracer.clone());
-    let flush = move || drop(tracer.start("flush"));
-    spawn(Box::new(move || _ = ctxhop::rayon::join(&flush, &flush))).join().unwrap();
-}
-
-fn batch(request: &Context, carried: fn(&Context) -> Context) {
-    let orders = vec![String::from("apples"), String::from("pears")].with_context(carried(request));
-    mem::forget(orders.map_inner(|orders| orders).into_items().collect::<Vec<_>>());
-    request.span().end();
-}
-
-static STRICT: OnceLock<Strict> = OnceLock::new();
-
-fn block_on(work: impl Future<Output = ()>) {
-    // Kept, because strict mode looks at what is alive at the end.
-    let runtime = runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(work);
-    mem::forget(runtime);
-}
-
-const PROGRAM: &str = "CTXHOP_STRICT_PROGRAM";
-const ACTION: &str = "CTXHOP_STRICT_ACTION";
-const OBSERVER: &str = "CTXHOP_STRICT_OBSERVER";
-
-/// Somebody else's, in the one place that a process has.
-struct OtherObserver;
-
-impl ContextObserver for OtherObserver {
-    fn on_context_enter(&self, _: &Context, _: &Context) {}
-
-    fn on_context_exit(&self, _: &Context, _: &Context) {}
-}
-
-/// Starts this test again for each program.
-#[test]
-fn each_program_has_its_report() {
-    if let Ok(name) = env::var(PROGRAM) {
-        return run(&name);
-    }
-    for program in PROGRAMS {
-        let report = report(&start(&format!("broken: {}", program.name), "count"));
-        let mut rest = report.as_str();
-        for words in program.expected {
-            let Some((_, after)) = rest.split_once(words) else {
-                panic!("{}: no {words:?} in\n{report}", program.name)
-            };
-            rest = after;
-        }
-        assert!(!report.contains(" 0 later hops"), "{report}");
-        let report = self::report(&start(&format!("mended: {}", program.name), "count"));
-        assert!(report.contains("no problem in"), "{}:\n{report}", program.name);
-    }
-}
-
-#[test]
-fn a_problem_is_logged_or_panics_where_it_is_seen() {
-    let name = "broken: a guard that is forgotten, and seen later";
-    let output = start(name, "log");
-    assert!(output.status.success(), "{output:?}");
-    assert!(text(&output.stderr).contains("ctxhop strict: LEAKED    1 guard outlives"), "{output:?}");
-
-    let output = start(name, "panic");
-    assert!(!output.status.success(), "{output:?}");
-    assert!(
-        text(&output.stdout).contains("ctxhop strict: LEAKED    1 guard outlives")
-            || text(&output.stderr).contains("ctxhop strict: LEAKED    1 guard outlives"),
-        "{output:?}"
-    );
-}
-
-/// An attach never panics, because destructors attach.
-#[test]
-fn a_thread_without_room_does_not_panic() {
-    let output = start("broken: a thread without room", "panic");
-    assert!(output.status.success(), "{output:?}");
-    assert!(text(&output.stderr).contains("ctxhop strict: FULL      1 context found no room"), "{output:?}");
-}
-
-#[test]
-fn beside_another_observer_the_hop_is_named_and_not_the_guard() {
-    let mut child = child("broken: a guard that is forgotten, and seen later", "count");
-    let report = report(&child.env(OBSERVER, "other").output().unwrap());
-    assert!(report.contains("LEAKED    1 guard outlives the work of wrap at tests/strict.rs"), "{report}");
-    assert!(!report.contains("attached by"), "{report}");
-}
-
-fn run(name: &str) {
-    let is_alone = env::var_os(OBSERVER).is_none();
-    if !is_alone {
-        GlobalContextObserver::set(Arc::new(OtherObserver));
-    }
-    let action = match env::var(ACTION).as_deref() {
-        Ok("log") => Action::Log,
-        Ok("panic") => Action::Panic,
-        _ => Action::Count,
-    };
-    let config = Config::new().on_problem(action).patience(Duration::ZERO).expect_roots(["expected root"]);
-    STRICT.get_or_init(|| strict::install(config));
-    // It is the same one, and has the settings of the first call.
-    let strict = strict::install(Config::new().on_problem(Action::Log).patience(Duration::MAX));
-    assert_eq!(strict.report().names_guards(), is_alone);
-    let tracer = SdkTracerProvider::builder().with_span_processor(strict.processor()).build().tracer("strict");
-    let (kind, name) = name.split_once(": ").unwrap();
-    let program = PROGRAMS.iter().find(|program| program.name == name).unwrap();
-    if kind == "broken" {
-        (program.broken)(&tracer)
-    } else {
-        (program.mended)(&tracer)
-    }
-    let report = strict.report();
-    println!("\n{report}\nEND");
-    agrees_with_its_text(&report, is_alone);
-    assert_eq!(report.problems().is_empty(), kind == "mended");
-    assert_eq!(panic::catch_unwind(|| strict.assert_clean()).is_ok(), kind == "mended");
-}
-
-fn agrees_with_its_text(report: &Report, names_guards: bool) {
-    assert!(report.to_string().contains(&format!(" in {} hop", report.hops())), "{report}");
-    for problem in report.problems() {
-        let text = problem.to_string();
-        assert!(report.to_string().contains(&text), "{report}");
-        if let Problem::Leaked { hop, .. }
-        | Problem::Lost { hop, .. }
-        | Problem::Held { hop, .. }
-        | Problem::NonRoot { at: hop, .. } = problem
-        {
-            let called = hop.to_string();
-            assert!(called.starts_with(&format!("{} at {}:{}:", hop.name(), hop.file(), hop.line())), "{called}");
-            assert!(text.contains(&called), "{text}");
-        }
-        match problem {
-            // No guard of these programs leaks twice, and no other than it is named.
-            Problem::Leaked { attached_by, .. } => assert_eq!(attached_by.len(), usize::from(names_guards), "{text}"),
-            Problem::Held { via, .. } => assert!(via.len() <= 8, "{text}"),
-            _ => {}
-        }
-        if let Problem::Held { longest, .. } | Problem::Open { longest, .. } = problem {
-            let unit = if *longest < Duration::from_secs(1) { " ms" } else { " s" };
-            assert!(text.contains(unit), "{text}");
-        }
-    }
-}
-
-fn start(name: &str, action: &str) -> Output {
-    child(name, action).output().unwrap()
-}
-
-fn child(name: &str, action: &str) -> Command {
-    let mut child = Command::new(env::current_exe().unwrap());
-    child.args(["--exact", "each_program_has_its_report", "--nocapture"]).env(PROGRAM, name).env(ACTION, action);
-    child
-}
-
-fn report(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    let text = text(&output.stdout);
-    let (_, report) = text.split_once("ctxhop strict: ").expect("a report");
-    report.split_once("\nEND").expect("its end").0.to_owned()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
