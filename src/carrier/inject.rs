@@ -40,7 +40,7 @@ use crate::{
 /// - No CR, LF or NUL is written. A member of the `baggage` that contains one, or bytes beyond ASCII, is left out alone;
 ///   any other value is refused.
 /// - No part of a value or of its metadata becomes a member. Metadata that could is encoded before the propagator sees
-///   it. If a value has a comma, only members that the context has are written.
+///   it. If a value has a comma, only members that the context has are written, with no properties but their own.
 ///
 /// # Examples
 ///
@@ -165,25 +165,29 @@ impl<C: Carrier> Injector for Replacing<'_, C> {
 impl<C: Carrier> Replacing<'_, C> {
     /// The members of a list that are safe and have room, whoever has written the list; and whether some are missing.
     fn baggage_that_fits(&self, key: &str, list: String) -> (String, bool) {
-        let list = if self.commas || !is_text(&list) { self.trusted_members(&list) } else { list };
+        let (list, missing) = if self.commas || !is_text(&list) { self.trusted_members(&list) } else { (list, false) };
         // No receiver reads more than the limits allow.
         let max_bytes = self.carrier.room(key).min(baggage::MAX_BYTES);
         let count = if list.is_empty() { 0 } else { commas(&list) + 1 };
         if list.len() <= max_bytes && count <= baggage::MAX_MEMBERS {
-            (list, count < self.baggage.len())
+            (list, missing || count < self.baggage.len())
         } else {
-            cut(list, max_bytes, baggage::MAX_MEMBERS)
+            let (list, is_part) = cut(list, max_bytes, baggage::MAX_MEMBERS);
+            (list, missing || is_part)
         }
     }
 
-    fn trusted_members(&self, list: &str) -> String {
+    /// The members that may be sent, and whether some are missing.
+    fn trusted_members(&self, list: &str) -> (String, bool) {
         let mut own: Vec<_> = self.baggage.iter().collect();
         let trusted = members(list).filter(|member| is_text(member.text)).filter(|member| {
-            let is_own = own.iter().position(|(key, (value, _))| member.is(key.as_str(), value.as_str()));
+            let is_own =
+                own.iter().position(|(key, (value, metadata))| member.is(key.as_str(), value.as_str(), metadata));
             // Each of them once.
             is_own.map(|at| own.swap_remove(at)).is_some() || !self.commas
         });
-        trusted.map(|member| member.text).collect::<Vec<_>>().join(",")
+        let trusted: Vec<_> = trusted.map(|member| member.text).collect();
+        (trusted.join(","), trusted.len() < members(list).count())
     }
 
     /// Puts an event on the span, if it records.

@@ -132,10 +132,15 @@ pub(crate) fn safe_metadata(metadata: &BaggageMetadata) -> BaggageMetadata {
     if is_safe(metadata) {
         return metadata.clone();
     }
-    let mut safe = String::new();
-    push_properties(metadata.as_str(), &mut safe);
     // The first `;` is the propagator's to write.
-    safe.strip_prefix(';').unwrap_or_default().into()
+    complete(metadata.as_str()).strip_prefix(';').unwrap_or_default().into()
+}
+
+/// The same properties, each with a `;` before it, and with all encoded that has to be.
+fn complete(metadata: &str) -> String {
+    let mut properties = String::new();
+    push_properties(metadata, &mut properties);
+    properties
 }
 
 /// Whether nobody can take anything in it for another member or line, even if it is written as it is.
@@ -154,12 +159,15 @@ pub(crate) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Whether a propagator has written this key and value. Some propagators trim values, and some do not encode `%`.
-    pub(crate) fn is(&self, key: &str, value: &str) -> bool {
-        let pair = self.text.split(';').next().unwrap_or_default();
+    /// Whether a propagator has written this key and value, with this metadata or none. Some propagators trim values, and
+    /// some do not encode `%`.
+    pub(crate) fn is(&self, key: &str, value: &str, metadata: &BaggageMetadata) -> bool {
+        let (pair, properties) = self.text.split_once(';').unwrap_or((self.text, ""));
         let Some((written_key, written)) = pair.split_once('=') else { return false };
         let (written, value) = (trim(written), value.trim());
-        trim(written_key) == key && (written == value || percent::decode(written).trim() == value)
+        let is_pair = trim(written_key) == key && (written == value || percent::decode(written).trim() == value);
+        let is_own = |properties: &str| properties.is_empty() || properties == complete(metadata.as_str());
+        is_pair && is_own(&complete(properties))
     }
 }
 

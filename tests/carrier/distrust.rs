@@ -221,6 +221,23 @@ fn no_value_becomes_a_member() {
     }
 }
 
+#[test]
+fn no_value_becomes_a_property_of_another_member() {
+    for user in [("user", "7", ""), ("user", "7", "unit=a/b; x")] {
+        let cx = with_baggage(&[("tenant", "acme,user=7;role=admin", ""), user]);
+        let mut headers = Headers::new();
+        assert!(!inject_with(&Raw::new(), &cx, &mut headers), "not all of it is carried");
+        assert!(!headers.get("baggage").is_some_and(|list| list.contains("role")), "{headers:?}");
+    }
+    // What the member says itself stays, in whatever way it is written.
+    let cx = with_baggage(&[("tenant", "acme,inc", "unit=a/b; x=1,2")]);
+    for propagator in [&BaggagePropagator::new() as &dyn TextMapPropagator, &SdkPropagator::new()] {
+        let mut headers = Headers::new();
+        assert!(inject_with(propagator, &cx, &mut headers), "{propagator:?}");
+        assert_eq!(headers.get("baggage"), Some("tenant=acme%2Cinc;unit=a/b;x=1%2C2"), "{propagator:?}");
+    }
+}
+
 /// Adds a member of its own to the header, as some vendors do.
 #[derive(Debug)]
 struct Additive(BaggagePropagator);
@@ -307,6 +324,15 @@ impl TextMapPropagator for Verbatim {
 
     fn fields(&self) -> FieldIter<'_> {
         FieldIter::new(&[])
+    }
+}
+
+#[test]
+fn a_member_that_is_left_out_is_missed_whoever_has_added_it() {
+    for (list, sent) in [("a=x\ny", None), ("a=1,b=x\ny", Some("a=1")), ("a=1,, b=2", Some("a=1,, b=2"))] {
+        let mut headers = Headers::new();
+        let whole = inject_with(&Verbatim("baggage", list.to_owned()), &Context::new(), &mut headers);
+        assert_eq!((whole, headers.get("baggage")), (sent == Some(list), sent), "{list:?}");
     }
 }
 
