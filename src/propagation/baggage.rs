@@ -39,7 +39,7 @@ static FIELDS: LazyLock<[String; 1]> = LazyLock::new(|| [BAGGAGE.to_owned()]);
 /// | `%` | A code is decoded; a `%` that begins no code stays. Decoded bytes that are not UTF-8 become U+FFFD. | "value" |
 /// | whitespace | Around keys, values, members and properties it is dropped. An encoded space is part of the value. | "value" |
 /// | duplicate keys | The last one wins, with its properties. | OpenTelemetry's Baggage API, "Conflict Resolution" |
-/// | properties | A malformed property is dropped, and its member stays. | "property" |
+/// | properties | A malformed property is dropped, and its member stays. A `%` that begins no code counts as `%25`. | "property" |
 ///
 /// Writing is safe:
 ///
@@ -227,9 +227,9 @@ fn parse(headers: &[&str]) -> Baggage {
             if bytes > MAX_BYTES || count > MAX_MEMBERS {
                 return baggage;
             }
+            insert(&member, &mut bytes, &mut baggage);
             // The comma after it.
             bytes += 1;
-            insert(&member, &mut baggage);
         }
     }
     baggage
@@ -267,14 +267,18 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Inserts a member if it is right. Its key is the API's to check.
-fn insert(member: &Parts<'_>, baggage: &mut Baggage) {
+/// Inserts a member if it is right and fits with its properties. Its key is the API's to check.
+fn insert(member: &Parts<'_>, bytes: &mut usize, baggage: &mut Baggage) {
     let Some((key, value)) = member.pair.map(|(key, value)| (trim(key), trim(value))) else { return };
     if !percent::is_value(value) {
         return;
     }
     let metadata = read_properties(member.properties);
-    baggage.insert_with_metadata(key.to_owned(), percent::decode(value).into_owned(), metadata);
+    // A `%` has become `%25`. The API would refuse what is too long, and take shorter members after it.
+    *bytes += metadata.as_str().len().saturating_sub(member.properties.len());
+    if *bytes <= MAX_BYTES {
+        baggage.insert_with_metadata(key.to_owned(), percent::decode(value).into_owned(), metadata);
+    }
 }
 
 /// The properties that are right, without whitespace.

@@ -215,7 +215,7 @@ fn baggage_members(headers: &[&str]) -> Vec<(String, String, String)> {
         let mut parts = member.split(';');
         let Some((key, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { continue };
         let (key, value) = (trim(key), trim(value));
-        if !token(&key) || !value.chars().all(octet) {
+        if !value.chars().all(octet) {
             continue;
         }
         let mut decoded = Vec::new();
@@ -237,6 +237,16 @@ fn baggage_members(headers: &[&str]) -> Vec<(String, String, String)> {
             }
         });
         let metadata = properties.collect::<Vec<_>>().join(";");
+        // Each with a `;` before it, as they are sent on.
+        let sent = member.split_once(';').map_or(0, |(_, properties)| 1 + properties.len());
+        let longer = metadata.len().saturating_sub(sent);
+        bytes += longer;
+        if end + longer > 8192 {
+            break;
+        }
+        if !token(&key) {
+            continue;
+        }
         members.insert(key, (String::from_utf8_lossy(&decoded).into_owned(), metadata));
     }
     members.into_iter().map(|(key, (value, metadata))| (key, value, metadata)).collect()

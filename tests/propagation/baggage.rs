@@ -183,6 +183,19 @@ fn limits_are_over_all_headers() {
     assert_eq!((sent.len(), sent.split(',').count()), (2 * 3002 + 1, 2), "whole members");
 }
 
+/// It is sent on as `%25`, and the API has no room for more than can be sent.
+#[test]
+fn a_stray_percent_of_a_property_counts_as_encoded() {
+    let list = |percents: usize| format!("a=0,b=1;p={},c=2", "%".repeat(percents));
+    let names = |list: &str| read(&[list]).into_keys().collect::<String>();
+    let fits = (8192 - list(0).len()) / 3;
+    assert_eq!(names(&list(fits)), "abc");
+    assert_eq!(names(&list(fits + 1)), "ab", "only leading ones are kept");
+    assert_eq!(names(&list(4000)), "a");
+    assert_eq!(read(&[&format!("{},a=3", list(4000))])["a"].0, "0");
+    assert_eq!(names(&format!("d=x y;p={},{}", "%".repeat(4000), list(1))), "abc", "a member that is dropped has none");
+}
+
 #[test]
 fn properties_are_decoded() {
     let metadata = "p=1%2Cadmin=true; q ;r=;;s=%3B%ff%;=x".into();
