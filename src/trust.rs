@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use opentelemetry::{
-    Context,
+    Context, Key,
     baggage::{Baggage, BaggageExt},
 };
 
@@ -53,7 +53,8 @@ impl BaggagePolicy {
     /// Lets the members with these names pass, and no others.
     ///
     /// A member passes with its value and its properties. In the properties, everything that could become a member or a
-    /// line of its own is percent-encoded, because some propagators write properties as they are.
+    /// line of its own is percent-encoded, because some propagators write properties as they are. If the encoded
+    /// properties have no room in 8,192 bytes, the member passes without them.
     ///
     /// # Examples
     ///
@@ -84,11 +85,15 @@ impl BaggagePolicy {
             _ if cx.baggage().is_empty() => cx,
             Self::Strip => cx.with_cleared_baggage(),
             Self::Allow(AllowedNames(names)) => {
+                let passes = |name: &Key| names.iter().any(|allowed| allowed == name.as_str());
+                let members = || cx.baggage().iter().filter(|(name, _)| passes(name));
                 let mut allowed = Baggage::new();
-                for (name, (value, metadata)) in cx.baggage().iter() {
-                    if names.iter().any(|allowed| allowed == name.as_str()) {
-                        allowed.insert_with_metadata(name.clone(), value.clone(), safe_metadata(metadata));
-                    }
+                for (name, (value, _)) in members() {
+                    allowed.insert(name.clone(), value.clone());
+                }
+                // Encoded, they are longer, and the API refuses a whole member that has no room.
+                for (name, (value, metadata)) in members().filter(|(_, (_, metadata))| !metadata.as_str().is_empty()) {
+                    allowed.insert_with_metadata(name.clone(), value.clone(), safe_metadata(metadata));
                 }
                 cx.with_baggage(allowed)
             }

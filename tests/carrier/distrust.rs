@@ -301,6 +301,23 @@ fn a_policy_holds_for_what_is_sent_on() {
 }
 
 #[test]
+fn properties_that_have_no_room_when_encoded_cost_no_allowed_member() {
+    let recorder = TraceRecorder::new();
+    let orders = Destination::new("rabbitmq", "orders")
+        .with_tracer_provider(recorder.provider())
+        .with_propagator(SdkPropagator::new())
+        .baggage(BaggagePolicy::allow(["tenant", "locale", "user"]));
+    // The SDK's propagator reads quotes as they are, and each of them takes three bytes when it is encoded.
+    let list = format!("tenant=acme;p={},locale=en;q={},user=7;r", "\"".repeat(4000), "\"".repeat(2700));
+    let message = Headers::from_iter([("baggage", list)]);
+    let seen = orders.process(&message).run(|| Some(Context::current())).unwrap();
+    for (name, value, metadata) in [("tenant", "acme", 0), ("locale", "en", 8102), ("user", "7", 1)] {
+        let (seen, properties) = seen.baggage().get_with_metadata(name).unwrap_or_else(|| panic!("{name} is allowed"));
+        assert_eq!((seen.as_str(), properties.as_str().len()), (value, metadata), "{name}");
+    }
+}
+
+#[test]
 fn what_is_read_here_is_safe_to_write_elsewhere() {
     // No policy, and a client library that injects by the SDK's propagator.
     let smuggled = Headers::from_iter([("baggage", "tenant=acme;p=1%2Cadmin=true;q=%0D%0Aadmin:true")]);
