@@ -179,10 +179,13 @@ impl<C: Carrier> Replacing<'_, C> {
 
     /// The members that may be sent, and whether some are missing.
     fn trusted_members(&self, list: &str) -> (String, bool) {
+        // Some propagators write none at all.
+        let has_properties = list.contains(';');
         let mut own: Vec<_> = self.baggage.iter().collect();
         let trusted = members(list).filter(|member| is_text(member.text)).filter(|member| {
-            let is_own =
-                own.iter().position(|(key, (value, metadata))| member.is(key.as_str(), value.as_str(), metadata));
+            let is_own = own.iter().position(|(key, (value, metadata))| {
+                member.is(key.as_str(), value.as_str()) && (!has_properties || member.has(metadata))
+            });
             // Each of them once.
             is_own.map(|at| own.swap_remove(at)).is_some() || !self.commas
         });

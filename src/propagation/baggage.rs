@@ -159,15 +159,18 @@ pub(crate) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// Whether a propagator has written this key and value, with this metadata or none. Some propagators trim values, and
-    /// some do not encode `%`.
-    pub(crate) fn is(&self, key: &str, value: &str, metadata: &BaggageMetadata) -> bool {
-        let (pair, properties) = self.text.split_once(';').unwrap_or((self.text, ""));
+    /// Whether a propagator has written this key and value. Some propagators trim values, and some do not encode `%`.
+    pub(crate) fn is(&self, key: &str, value: &str) -> bool {
+        let pair = self.text.split(';').next().unwrap_or_default();
         let Some((written_key, written)) = pair.split_once('=') else { return false };
         let (written, value) = (trim(written), value.trim());
-        let is_pair = trim(written_key) == key && (written == value || percent::decode(written).trim() == value);
-        let is_own = |properties: &str| properties.is_empty() || properties == complete(metadata.as_str());
-        is_pair && is_own(&complete(properties))
+        trim(written_key) == key && (written == value || percent::decode(written).trim() == value)
+    }
+
+    /// Whether a propagator has written this metadata, encoded or not.
+    pub(crate) fn has(&self, metadata: &BaggageMetadata) -> bool {
+        let properties = self.text.split_once(';').map_or("", |(_, properties)| properties);
+        complete(properties) == complete(metadata.as_str())
     }
 }
 
