@@ -51,7 +51,7 @@ impl<C> Limited<C> {
         self
     }
 
-    /// Refuses values that would make all keys and values longer in sum. What was set before does not count.
+    /// Refuses values that would make all keys and values longer in sum. Values that were set before do not count.
     #[must_use]
     pub fn total_bytes(mut self, limit: usize) -> Self {
         self.total_bytes = limit;
