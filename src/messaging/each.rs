@@ -135,7 +135,8 @@ pub struct Tally {
     /// Settlements that failed, panicked or took too long, and deliveries that panicked when they were asked where they come
     /// from. Nobody knows what becomes of the message.
     pub unsettled: u64,
-    /// Messages whose handler, policy, delivery or settlement panicked. They are among the others too.
+    /// Messages whose handler, policy, delivery or settlement panicked, or whose result did when it was dropped. They are
+    /// among the others too.
     pub panicked: u64,
 }
 
@@ -249,9 +250,10 @@ where
     let verdict = |result| policy.verdict(result, deliveries);
     // A policy that panics at a result knows as little as if there were none.
     let decided = result.as_ref().and_then(|result| catch_unwind(AssertUnwindSafe(|| verdict(Some(result)))).ok());
-    let panicked = decided.is_none();
+    let undecided = decided.is_none();
     let verdict = decided.unwrap_or_else(|| verdict(None));
-    drop(result);
+    // The verdict stands, even if the result panics as it is dropped.
+    let panicked = catch_unwind(AssertUnwindSafe(|| drop(result))).is_err() || undecided;
     let settled = settle(&destination, origin, delivery, verdict, &policy.limit).await;
     Done { settled: settled.then_some(verdict), panicked }
 }

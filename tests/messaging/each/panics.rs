@@ -32,6 +32,7 @@ enum At {
     Work,
     Failure,
     Decision,
+    Result,
     Settling,
     Settlement,
     Limit,
@@ -115,6 +116,12 @@ impl Delivered for Grenade {
 /// What a handler makes of a grenade.
 struct Exploding(Option<At>);
 
+impl Drop for Exploding {
+    fn drop(&mut self) {
+        explode(self.0, At::Result);
+    }
+}
+
 impl Outcome for Exploding {
     fn failure(&self) -> Option<Failure> {
         explode(self.0, At::Failure);
@@ -139,7 +146,7 @@ fn a_panic_ends_one_message_and_not_the_loop() {
     let unsettled =
         [At::Destination, At::Count, At::Description, At::Attempt, At::Settling, At::Settlement, At::Limit, At::Timer];
     let retried = [At::Message, At::Handler, At::Work, At::Failure, At::Decision];
-    for at in unsettled.into_iter().chain(retried).chain([At::Drop]) {
+    for at in unsettled.into_iter().chain(retried).chain([At::Result, At::Drop]) {
         let rig = Rig::new();
         // The limit is one for all, so it explodes the first time.
         let limits = Cell::new(0);
@@ -156,10 +163,15 @@ fn a_panic_ends_one_message_and_not_the_loop() {
         let each = rig.orders.process_each(stream::iter(grenades), handler, Policy::new(limit).decide(decide));
         let tally = block_on(each);
         assert_eq!((tally.panicked, tally.rejected), (1, 0), "{at:?}");
-        let expected = if retried.contains(&at) { (1, 1, 0) } else { (1, 0, 1) };
+        let expected = match at {
+            // The decision stands.
+            At::Result => (2, 0, 0),
+            _ if retried.contains(&at) => (1, 1, 0),
+            _ => (1, 0, 1),
+        };
         assert_eq!((tally.acked, tally.retried, tally.unsettled), expected, "{at:?}");
         assert!(!current().is_valid(), "{at:?}: nothing stays attached");
         let fine = rig.recorder.spans().into_iter().filter(|span| span.status == Status::Unset);
-        assert!(fine.filter(|span| span.name == "ack orders").count() == 1, "{at:?}");
+        assert_eq!(fine.filter(|span| span.name == "ack orders").count() as u64, tally.acked, "{at:?}");
     }
 }
