@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use super::{
     call::{Call, EndOnUnwind},
     exchange::{Ending, Failure},
-    messages::Counted,
+    messages::{Counted, Counter},
 };
 use crate::{Propagate, WithContext};
 
@@ -96,8 +96,8 @@ pin_project! {
 }
 
 impl<B> RequestBody<B> {
-    pub(super) fn new(body: B, call: &Call) -> Self {
-        Self { body: Counted::new(body, call.request_counter()).with_context(call.context().clone()) }
+    pub(super) fn new(body: B, counter: Option<Counter>, context: opentelemetry::Context) -> Self {
+        Self { body: Counted::new(body, counter).with_context(context) }
     }
 }
 

@@ -45,12 +45,14 @@ where
 
     /// # Panics
     ///
-    /// With the service's own panic, after the span has ended.
+    /// With the panic of the service or of the function of [`request_body`](super::TraceLayer::request_body), after the span
+    /// has ended.
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut call = Call::start(&self.settings, &mut request);
         let context = call.context().clone();
-        let request = self.request_body.prepare(request, |body| RequestBody::new(body, &call));
+        let counter = call.request_counter();
         let calling = EndOnUnwind::new(&mut call);
+        let request = self.request_body.prepare(request, |body| RequestBody::new(body, counter, context.clone()));
         let work = context.run(|| self.inner.call(request));
         calling.returned();
         ResponseFuture { work: work.with_context(context), call: Some(call) }

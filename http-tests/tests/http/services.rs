@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ctxhop::tower::TraceLayer;
+use ctxhop::tower::{RequestBody, TraceLayer};
 use ctxhop_http_tests::{
     probe::Last,
     rig::{Rig, line},
@@ -35,7 +35,11 @@ fn panic_in<K>(rig: &Rig, layer: &TraceLayer<K>, place: &str, request: &Request<
         let panicked = catch_unwind(AssertUnwindSafe(work)).is_err();
         panicked.then(|| rig.spans().iter().map(line).collect::<Vec<_>>())
     };
-    let mut service = layer.layer(tower::service_fn(|_: Request<()>| {
+    let layer = layer.clone().request_body(|body| {
+        assert_ne!(place, "request body", "on purpose");
+        body
+    });
+    let mut service = layer.layer(tower::service_fn(|_: Request<RequestBody<()>>| {
         assert_ne!(place, "call", "on purpose");
         async {
             assert_ne!(place, "future", "on purpose");
@@ -59,7 +63,7 @@ fn panic_in<K>(rig: &Rig, layer: &TraceLayer<K>, place: &str, request: &Request<
 #[tokio::test]
 async fn a_panic_goes_on_after_the_span_has_ended() {
     for (request, name) in requests() {
-        for place in ["call", "future", "body"] {
+        for place in ["request body", "call", "future", "body"] {
             let status = if place == "body" && name == "GET" { " 200" } else { "" };
             let expected = format!("{name}{status} (panic: panicked)");
             let rig = Rig::new();
@@ -112,7 +116,7 @@ async fn what_goes_around_a_body_knows_its_size_and_its_end() {
     let rig = Rig::new();
     let sizes =
         |body: &dyn http_body::Body<Data = Bytes, Error = Infallible>| (body.size_hint().exact(), body.is_end_stream());
-    let service = tower::service_fn(async |request: Request<ctxhop::tower::RequestBody<Full<Bytes>>>| {
+    let service = tower::service_fn(async |request: Request<RequestBody<Full<Bytes>>>| {
         assert_eq!(sizes(request.body()), (Some(6), false));
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"apples"))))
     });
