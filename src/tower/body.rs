@@ -49,17 +49,19 @@ where
         let mut this = self.project();
         let polling = EndOnUnwind::new(this.call);
         let poll = this.body.as_mut().poll_frame(task);
+        // What the body says of its end and its error displays may panic, too.
+        let ending = match &poll {
+            Poll::Pending => None,
+            Poll::Ready(None) => Some(Ending::Complete),
+            Poll::Ready(Some(Err(error))) => Some(Ending::Failed(Failure::of(error))),
+            Poll::Ready(Some(Ok(_))) => this.body.is_end_stream().then_some(Ending::Complete),
+        };
         let call = polling.returned();
-        match &poll {
-            Poll::Pending => {}
-            Poll::Ready(None) => call.end(Ending::Complete),
-            Poll::Ready(Some(Err(error))) => call.fail(Failure::of(error)),
-            Poll::Ready(Some(Ok(frame))) => {
-                call.frame(frame, frame.data_ref().map_or(0, |data| data.as_ref().len()));
-                if this.body.is_end_stream() {
-                    call.end(Ending::Complete);
-                }
-            }
+        if let Poll::Ready(Some(Ok(frame))) = &poll {
+            call.frame(frame, frame.data_ref().map_or(0, |data| data.as_ref().len()));
+        }
+        if let Some(ending) = ending {
+            call.end(ending);
         }
         poll
     }

@@ -3,6 +3,8 @@
 use std::{
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use ctxhop_http_tests::{
 };
 use futures::FutureExt;
 use http::{Method, Request, Response};
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use opentelemetry::trace::SpanKind;
 use tower::{Layer, Service, ServiceExt};
@@ -73,6 +76,40 @@ async fn a_panic_goes_on_after_the_span_has_ended() {
             assert_eq!(panic_in(&rig, &rig.client(), place, &request), [&*expected], "a client's {place}");
             rig.check(SpanKind::Client, &[&expected]).await;
         }
+    }
+}
+
+/// Gives one frame, and panics when it is asked whether that was the last one.
+struct PanicsAtTheEnd(Full<Bytes>);
+
+impl Body for PanicsAtTheEnd {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(task)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        assert!(!self.0.is_end_stream(), "on purpose");
+        false
+    }
+}
+
+#[tokio::test]
+async fn a_panic_about_the_end_of_a_body_ends_the_span() {
+    for (request, name) in requests() {
+        let rig = Rig::new();
+        let service = tower::service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new(PanicsAtTheEnd(Full::from("apples"))))
+        });
+        let mut body = rig.server().layer(service).oneshot(request).await.unwrap().into_body();
+        catch_unwind(AssertUnwindSafe(|| drop(body.frame().now_or_never()))).unwrap_err();
+        let status = if name == "GET" { " 200" } else { "" };
+        // The body is still there.
+        assert_eq!(rig.spans().len(), 1, "{name}");
+        rig.check(SpanKind::Server, &[&format!("{name}{status} (panic: panicked)")]).await;
+        drop(body);
     }
 }
 
