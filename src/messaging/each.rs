@@ -6,6 +6,7 @@ use std::{
     error::Error,
     fmt,
     future::poll_fn,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -249,11 +250,11 @@ where
     let result = Caught { future: work }.await;
     let verdict = |result| policy.verdict(result, deliveries);
     // A policy that panics at a result knows as little as if there were none.
-    let decided = result.as_ref().and_then(|result| catch_unwind(AssertUnwindSafe(|| verdict(Some(result)))).ok());
+    let decided = result.as_ref().and_then(|result| caught(|| verdict(Some(result))));
     let undecided = decided.is_none();
     let verdict = decided.unwrap_or_else(|| verdict(None));
     // The verdict stands, even if the result panics as it is dropped.
-    let panicked = catch_unwind(AssertUnwindSafe(|| drop(result))).is_err() || undecided;
+    let panicked = caught(|| drop(result)).is_none() || undecided;
     let settled = settle(&destination, origin, delivery, verdict, &policy.limit).await;
     Done { settled: settled.then_some(verdict), panicked }
 }
@@ -271,11 +272,21 @@ impl<F: Future> Future for Caught<F> {
 
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(task))) {
-            Ok(poll) => poll.map(Some),
-            Err(_) => Poll::Ready(None),
-        }
+        caught(|| future.poll(task)).map_or(Poll::Ready(None), |poll| poll.map(Some))
     }
+}
+
+/// The result, or `None` if `f` has panicked.
+fn caught<R>(f: impl FnOnce() -> R) -> Option<R> {
+    let payload = match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => return Some(result),
+        Err(payload) => payload,
+    };
+    // It is a stranger's value, whose destructor may panic too, and so on without end.
+    if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(next);
+    }
+    None
 }
 
 /// Returns whether the broker has taken the settlement.

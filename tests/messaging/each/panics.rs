@@ -1,6 +1,6 @@
 //! A panic anywhere in a client, a handler or a policy.
 
-use std::{cell::Cell, future::pending};
+use std::{cell::Cell, future::pending, panic::panic_any};
 
 use ctxhop::{
     carrier::Carrier,
@@ -47,7 +47,18 @@ impl Grenade {
 }
 
 fn explode(explodes: Option<At>, at: At) {
-    assert_ne!(explodes, Some(at), "it explodes");
+    if explodes == Some(at) {
+        panic_any(Splinter);
+    }
+}
+
+/// What it panics with explodes too, when whoever caught it drops it.
+struct Splinter;
+
+impl Drop for Splinter {
+    fn drop(&mut self) {
+        panic!("a splinter explodes");
+    }
 }
 
 impl Drop for Grenade {
