@@ -4,19 +4,28 @@ use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{self, Child, ChildStdin, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on now, and that this process has not had from here before.
+///
+/// It is below those that systems give to outgoing connections, so no client takes it before the server is up, or while the server
+/// is restarted.
 ///
 /// # Panics
 ///
 /// If there is none.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("the address of a listener").port()
+    const PORTS: u32 = 20_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let nobody_listens = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    // Processes that run at the same time begin at different ports.
+    let port = |_| {
+        10_000 + ((process::id().wrapping_mul(89).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed))) % PORTS) as u16
+    };
+    (0..PORTS).map(port).find(nobody_listens).expect("a free port")
 }
 
 /// A folder that is removed with it.
