@@ -175,6 +175,8 @@ impl Shop {
             self.acknowledged.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
                 Ok(()) = handled => return None,
+                // It was sent once more, and the consumers need not wait for it.
+                () = self.ledger.done() => return None,
                 () = connection.lost() => {}
             }
         }
